@@ -1,0 +1,31 @@
+# Both commands start from nothing: they make .venv and install what they need.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: demo test test-slow lint figures clean
+
+demo: $(INSTALLED)
+	$(BIN)/bskim-export examples/minilm-l6-squad --out engines
+	$(BIN)/bskim-bench engines --dataset squad --limit 500 --json bench.json
+	$(BIN)/bskim-ask engines --file examples/passage.txt --threshold 0.5 \
+	    --question "What did the Block-Skim authors use to decide which parts of a passage to skip?"
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+# Parity and invariance over a thousand questions, as the README quotes them.
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf .venv engines bench.json
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[export,test]'
+	touch $@

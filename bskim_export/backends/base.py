@@ -1,0 +1,55 @@
+"""What the runtime asks of a backend: load a graph, run it on arrays, bring a result to the host."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Engine(Protocol):
+    """One compiled graph."""
+
+    def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+        """Run the graph. Feeds are tensors of the backend: from `to_device`, or another engine's outputs."""
+
+
+class Backend(Protocol):
+    """A library that compiles and runs graphs."""
+
+    name: str
+    version: str
+
+    def load(self, path: Path) -> Engine:
+        """Compile one ONNX file."""
+
+    def to_device(self, array: np.ndarray) -> Any:
+        """Return a tensor that engines of this backend take without further copying."""
+
+    def to_host(self, tensor: Any) -> np.ndarray:
+        """Return the values of a tensor that an engine returned."""
+
+
+def available_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the cores this process may use: its scheduler affinity, capped by the container's CPU quota.
+
+    Libraries that size thread pools to the host's cores run many times slower inside a container with a small quota.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else (os.cpu_count() or 1)
+    quota = _cgroup_quota(cgroup)
+    return max(1, min(cores, round(quota) if quota else cores))
+
+
+def _cgroup_quota(cgroup: Path) -> float | None:
+    try:  # cgroup v2: "max 100000" or "200000 100000"
+        limit, period = (cgroup / "cpu.max").read_text().split()
+        return None if limit == "max" else int(limit) / int(period)
+    except (OSError, ValueError):
+        pass
+    try:  # cgroup v1; -1 is no limit
+        limit = int((cgroup / "cpu/cpu.cfs_quota_us").read_text())
+        return limit / int((cgroup / "cpu/cpu.cfs_period_us").read_text()) if limit > 0 else None
+    except (OSError, ValueError):
+        return None

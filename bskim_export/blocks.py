@@ -1,0 +1,99 @@
+"""Block arithmetic: how packed blocks map to windows and to the attention grid. NumPy only.
+
+A batch holds N live blocks of `block_size` positions, those of one window next to each other and windows in order.
+Per-token work runs on these N packed blocks. Attention runs on a grid of B windows by M blocks (M is the largest
+count of live blocks in a window), whose cell (b, m) has the number b * M + m.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MASKED = np.float32(-1e4)
+"""Additive attention mask of a position that must not be attended to. Not the least float: fp16 must hold it."""
+
+
+def count_blocks(length: int, block_size: int) -> int:
+    """Return how many blocks hold `length` positions."""
+    return -(-length // block_size)
+
+
+def count_question_blocks(question_length: int, block_size: int) -> int:
+    """Return how many leading blocks hold a token of the first segment ([CLS] question [SEP]): these always stay."""
+    return count_blocks(question_length, block_size)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where each packed block sits in the attention grid.
+
+    table: int64 [B, M], the packed index of each cell's block (0 for an empty cell)
+    back:  int64 [N], the cell of each packed block
+    mask:  float32 [B, M * block_size], additive: 0 for a real token, MASKED for padding and empty cells
+    """
+
+    table: np.ndarray
+    back: np.ndarray
+    mask: np.ndarray
+
+
+def runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each run of equal values begins, and its length.
+
+    Example:
+        >>> [r.tolist() for r in runs(np.array([4, 4, 7]))]
+        [[0, 2], [2, 1]]
+    """
+    bounds = np.concatenate(([0], np.flatnonzero(values[1:] != values[:-1]) + 1, [len(values)]))
+    return bounds[:-1], bounds[1:] - bounds[:-1]
+
+
+def build_grid(window: np.ndarray, block_mask: np.ndarray) -> Grid:
+    """Lay packed blocks out on the attention grid.
+
+    Args:
+        window: int [N], non-decreasing: which window each packed block belongs to. Gaps are fine.
+        block_mask: float32 [N, block_size], the additive mask of each block's positions.
+
+    Example:
+        >>> g = build_grid(np.array([0, 0, 3]), np.zeros((3, 2), np.float32))
+        >>> g.table.tolist(), g.back.tolist(), g.mask.tolist()
+        ([[0, 1], [2, 0]], [0, 1, 2], [[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, -10000.0, -10000.0]])
+    """
+    n, block_size = block_mask.shape
+    first, counts = runs(window)
+    rows, width = len(first), int(counts.max())
+    row = np.repeat(np.arange(rows), counts)
+    back = row * width + np.arange(n) - first[row]
+    table = np.zeros(rows * width, np.int64)
+    table[back] = np.arange(n)
+    mask = np.full((rows * width, block_size), MASKED, np.float32)
+    mask[back] = block_mask
+    return Grid(table.reshape(rows, width), back, mask.reshape(rows, width * block_size))
+
+
+def diagonal_rows(cells: np.ndarray, grid: Grid, heads: int) -> np.ndarray:
+    """Return where the attention map holds the diagonal blocks of some cells.
+
+    The map [B, heads, M * k, M * k] is seen as rows of k numbers: row r of block m of a head of window b is row
+    ((b * heads + head) * M * k + m * k + r) * M + m.
+
+    Args:
+        cells: int64 [P]
+        heads: attention heads
+
+    Returns:
+        int64 [P, heads, k]
+
+    Example:
+        >>> g = build_grid(np.array([0, 0]), np.zeros((2, 2), np.float32))  # one window, M = 2, k = 2
+        >>> diagonal_rows(np.array([1]), g, 1).tolist()  # rows 2 and 3 of the 4 x 4 map, right halves
+        [[[5, 7]]]
+    """
+    width = grid.table.shape[1]
+    size = grid.mask.shape[1] // width
+    per_head = width * size * width
+    window, block = np.divmod(cells, width)
+    origin = window * (heads * per_head) + block * (size * width + 1)
+    offsets = (np.arange(heads) * per_head)[:, None] + np.arange(size) * width
+    return origin[:, None, None] + offsets

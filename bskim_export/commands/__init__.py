@@ -1,0 +1,31 @@
+"""The commands, each imported only when it is called."""
+
+from importlib import import_module
+
+import click
+
+import bskim_export
+
+_COMMANDS = {
+    "export": "Split a model into stages, export them to ONNX, and prove them against PyTorch.",
+    "bench": "Measure a bundle on real questions.",
+    "ask": "Answer a question about a passage, and show what was skimmed.",
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, context):
+        return list(_COMMANDS)
+
+    def get_command(self, context, name):
+        return import_module(f"bskim_export.commands.{name}").main if name in _COMMANDS else None
+
+    def format_commands(self, context, formatter):
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(bskim_export.__version__)
+def main():
+    """Export Block-Skim question-answering models and run them without PyTorch."""

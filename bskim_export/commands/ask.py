@@ -1,0 +1,61 @@
+"""bskim-ask: one question, one passage, and which parts of the passage were skimmed."""
+
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+import bskim_export
+from bskim_export.commands.common import console, tidy
+from bskim_export.errors import InputError
+from bskim_export.runtime.pipeline import QAPipeline
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("engines", type=click.Path(path_type=Path), default="engines")
+@click.option("--question", required=True, help="The question.")
+@click.option("--context", help="The passage.")
+@click.option(
+    "--file", "path", type=click.Path(path_type=Path), help="A text file with the passage; - for standard input."
+)
+@click.option("--threshold", type=click.FloatRange(0, 1), help="Instead of the bundle's thresholds.")
+@click.version_option(bskim_export.__version__)
+@tidy
+def main(engines, question, context, path, threshold):
+    """Answer a question from the bundle ENGINES (default: engines/).
+
+    Prints the passage with the answer marked and what was skimmed dimmed, each dimmed part followed by the layer after
+    which it was dropped.
+    """
+    if (context is None) == (path is None):
+        raise InputError("Pass the passage with --context, or its file with --file.")
+    if context is None:
+        try:
+            context = click.get_text_stream("stdin").read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"'{path}' cannot be read as UTF-8 text: {error}") from None
+    qa = QAPipeline(engines, threshold=threshold)
+    answer = qa.run(question=question, context=context, max_answer_len=30, return_skim=True)
+    console.print(Text.assemble(("Question  ", "bold"), question))
+    console.print(render_passage(context, answer))
+    skipped = sum(s["end"] - s["start"] for s in answer["skipped"])
+    console.print(
+        Text.assemble(("Answer    ", "bold"), (answer["answer"], "bold green"), f"  (score {answer['score']:.3f})")
+    )
+    console.print(f"Skimmed   {skipped} of {len(context)} characters", highlight=False)
+
+
+def render_passage(context: str, answer: dict) -> Text:
+    """Return the passage with the skimmed ranges dimmed, each followed by its layer, and the answer marked."""
+    text, done = Text(), 0
+    for skipped in answer["skipped"]:
+        text.append(context[done : skipped["start"]])
+        text.append(context[skipped["start"] : skipped["end"]], style="dim strike")
+        text.append(f" ⟨{skipped['layer']}⟩", style="dim cyan")
+        done = skipped["end"]
+        if answer["start"] >= done:
+            continue
+    text.append(context[done:])
+    if answer["answer"]:
+        text.highlight_words([answer["answer"]], style="bold green")
+    return text

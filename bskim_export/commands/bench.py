@@ -1,0 +1,96 @@
+"""bskim-bench: what a bundle is worth, measured."""
+
+import json
+from pathlib import Path
+
+import click
+
+import bskim_export
+from bskim_export.commands.common import console, parse_numbers, tidy
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.argument("engines", type=click.Path(path_type=Path), default="engines")
+@click.option(
+    "--dataset",
+    type=click.Choice(["squad"]),
+    default="squad",
+    show_default=True,
+    help="The SQuAD 1.1 dev set that travels with the package: 10,570 questions.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A SQuAD-format JSON or JSON.gz instead of --dataset.",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="A random sample of N questions. [default: all]")
+@click.option("--seed", type=int, default=42, show_default=True, help="Seed of the sample.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Windows that run together when throughput is measured.",
+)
+@click.option(
+    "--max-seq-len", type=click.IntRange(min=1), help="Positions of a window. [default: the bundle's maximum]"
+)
+@click.option("--threads", type=click.IntRange(min=1), help="[default: the cores this process may use]")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="Instead of the bundle's thresholds.")
+@click.option(
+    "--keep-schedule",
+    metavar="1,0.5,0.3",
+    callback=parse_numbers(float),
+    help="Impose the share of each window's passage blocks kept after each layer, best-scored first (the "
+    "last share serves all later layers). Measures speed only: the answers mean nothing.",
+)
+@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as JSON.")
+@click.version_option(bskim_export.__version__)
+@tidy
+def main(engines, dataset, data, limit, seed, batch_size, max_seq_len, threads, threshold, keep_schedule, json_path):
+    """Measure the bundle ENGINES (default: engines/) on real questions.
+
+    Prints three rows, on one backend and in one run, taking turns at every question: dense with every window padded
+    to full length, dense without padding, and without padding plus skimming. The second is what skimming must beat.
+    """
+    from rich.progress import track
+
+    from bskim_export.backends.onnxruntime import OnnxRuntimeBackend
+    from bskim_export.bench.report import describe_machine, print_table
+    from bskim_export.bench.rows import RecordingPipeline, make_rows, measure, paper_speedup, summarise
+    from bskim_export.data.squad import load_squad, sample
+
+    questions = sample(load_squad(data or dataset), limit, seed)
+    backend = OnnxRuntimeBackend(threads)
+    pipeline = RecordingPipeline(engines, threshold=threshold, backend=backend)
+    rows = make_rows(pipeline, keep_schedule)
+    max_seq_len = max_seq_len or pipeline.manifest.model.max_seq_len
+    bar = iter(track(range(2 * len(questions)), description="Measuring", console=console))
+    measure(rows, questions, batch_size, max_seq_len, lambda: next(bar, None))
+    next(bar, None)
+    report = {
+        "dataset": {
+            "name": str(data or dataset),
+            "questions": len(questions),
+            "seed": seed,
+            "limit": limit,
+            "max_seq_len": max_seq_len,
+            "batch_size": batch_size,
+        },
+        "machine": describe_machine(backend.threads, backend.version),
+        "model": pipeline.manifest.model.source,
+        "keep_schedule": keep_schedule,
+        "rows": [summarise(row, rows[1], questions, backend.name) for row in rows],
+        "speedup_macs_over_padded_512": paper_speedup(rows[-1], pipeline.manifest.model),
+    }
+    if json_path:
+        json_path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    title = f"{report['model']} on {report['dataset']['name']}, {len(questions)} questions, {backend.threads} threads"
+    print_table(console, report["rows"], title, batch_size)
+    console.print(
+        f"Counted as the paper counts, against windows padded to 512: {report['speedup_macs_over_padded_512']:.2f}x fewer "
+        "MACs, most of it for padding."
+    )
+    if keep_schedule:
+        console.print("The keep schedule was imposed: times are real, answers mean nothing.")

@@ -1,0 +1,49 @@
+"""What the commands share: errors as one line, tidy interruption."""
+
+import functools
+import signal
+import sys
+
+import click
+from rich.console import Console
+
+from bskim_export.errors import BskimError
+
+console = Console(soft_wrap=False)
+errors = Console(stderr=True)
+
+
+def tidy(function):
+    """Turn an expected error into one line and exit code 1, and SIGTERM into Ctrl-C, so that clean-up runs."""
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            return function(*args, **kwargs)
+        except BskimError as error:
+            errors.print(f"[red]Error:[/red] {_plain(str(error))}", soft_wrap=True, highlight=False)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            errors.print("Interrupted; nothing was written.")
+            sys.exit(130)
+
+    return wrapped
+
+
+def parse_numbers(kind):
+    """Return a click callback that reads "1,3,5" as a list of `kind`."""
+
+    def callback(context, parameter, value):
+        if value is None:
+            return None
+        try:
+            return [kind(part) for part in value.split(",")]
+        except ValueError:
+            raise click.BadParameter(f"expected numbers separated by commas, got '{value}'") from None
+
+    return callback
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

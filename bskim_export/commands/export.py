@@ -1,0 +1,100 @@
+"""bskim-export: a model in, a bundle out."""
+
+from pathlib import Path
+
+import click
+
+import bskim_export
+from bskim_export.commands.common import console, parse_numbers, tidy
+from bskim_export.errors import CheckpointError, missing_extra
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.argument("model")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="engines",
+    show_default=True,
+    help="Directory to write the bundle to. A bundle that is there is replaced, in one step.",
+)
+@click.option(
+    "--skim-layers",
+    metavar="0,2,4",
+    callback=parse_numbers(int),
+    help="Layers after which blocks may be dropped. Fewer layers make fewer, larger stages. "
+    "[default: every layer that has a predictor]",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    help="Keep probability from which a block stays, for all layers. [default: the model's own]",
+)
+@click.option(
+    "--verify",
+    "verify_questions",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    metavar="N",
+    help="Questions of the SQuAD dev set on which the bundle must agree with PyTorch, block by block and "
+    "answer by answer, before it is written.",
+)
+@click.version_option(bskim_export.__version__)
+@tidy
+def main(model, out, skim_layers, threshold, verify_questions):
+    """Split MODEL into stages and skim predictors, export them to ONNX, and prove them against PyTorch.
+
+    MODEL is a Hugging Face model directory, a hub id, or a model.pt written by bskim_export.save_checkpoint. BERT,
+    MiniLM, ELECTRA and RoBERTa question-answering models are supported. Predictors are found under the names of the
+    Block-Skim paper's released code; a model without any is exported dense.
+
+    \b
+    Examples:
+      bskim-export examples/minilm-l6-squad --out engines/
+      bskim-export model.pt --out engines/ --skim-layers 1,3,5
+      bskim-export deepset/bert-base-cased-squad2 --out dense/
+    """
+    try:
+        from bskim_export.checkpoint import load_checkpoint
+        from bskim_export.export.exporter import export_bundle
+    except ImportError as error:
+        raise missing_extra(error.name or "torch", "export", "bskim-export") from error
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from bskim_export.data.squad import load_squad, sample
+
+    with console.status(f"Loading {model}"):
+        checkpoint = load_checkpoint(model, skim_layers)
+        if threshold is not None:
+            checkpoint.model.set_thresholds(threshold)
+        questions = sample(load_squad("squad"), verify_questions)
+    layers = checkpoint.model.skim.layers
+    if not layers and threshold is not None:
+        raise CheckpointError("--threshold has no meaning for this model: it has no skim predictors.")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        tasks = {}
+
+        def progress(what, done, total):
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        manifest, parity = export_bundle(checkpoint, out, questions=questions, progress=progress)
+    size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
+    console.print(
+        f"Wrote {out}: {len(manifest.stages)} stages, "
+        f"{f'predictors after layers {list(layers)}' if layers else 'no predictors'}, {size:.0f} MB."
+    )
+    console.print(
+        f"Against PyTorch on {parity.questions} questions: {parity.different_answers} answers and "
+        f"{parity.different_blocks} of {parity.blocks} blocks differ; dense logits within "
+        f"{parity.max_logit_difference:.1e}.",
+        highlight=False,
+    )
+    if not layers:
+        console.print(
+            "The model has no skim predictors, so this bundle is dense: every block is computed. To add predictors "
+            "without touching the model's weights, see docs/retrofit.md."
+        )

@@ -1,0 +1,201 @@
+"""From a model to a proven bundle."""
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+import bskim_export
+from bskim_export.bundle import (
+    REPORT,
+    TOKENIZER,
+    Graph,
+    Manifest,
+    Model,
+    Stage,
+    hash_file,
+    read_manifest,
+    write_manifest,
+)
+from bskim_export.checkpoint import Checkpoint
+from bskim_export.data.squad import Question, load_squad, sample
+from bskim_export.errors import CheckpointError
+from bskim_export.export.files import atomic_directory, check_target
+from bskim_export.export.onnx_graph import GraphTemplate, Input, dims, export_template
+from bskim_export.export.stages import StageModule, make_dense, make_stages
+from bskim_export.export.verify import Parity, check, compare
+from bskim_export.export.weights import NAME as WEIGHTS
+from bskim_export.export.weights import WeightStore
+from bskim_export.model.predictor import InferencePredictor
+from bskim_export.model.qa import BlockSkimForQuestionAnswering
+from bskim_export.model.skim_config import position_offset
+from bskim_export.runtime.pipeline import QAPipeline
+
+Progress = Callable[[str, int, int], None]
+"""progress(what is being done, how much of it is done, out of how much)"""
+
+
+def export_bundle(
+    checkpoint: Checkpoint,
+    out: str | Path,
+    *,
+    questions: Sequence[Question] | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> tuple[Manifest, Parity]:
+    """Export a model to a bundle, prove it against PyTorch, and put it at `out` in one step.
+
+    Args:
+        checkpoint: what load_checkpoint returned
+        out: the directory; an older bundle there is replaced
+        questions: real questions for the proof; default: 32 of SQuAD's dev set
+        progress: told how far it is
+
+    Raises:
+        BundleError: `out` is something else than a bundle.
+        ParityError: the graphs do not do what PyTorch does; `out` is as it was.
+
+    Example:
+        >>> from bskim_export import load_checkpoint
+        >>> export_bundle(load_checkpoint("examples/minilm-l6-squad"), "engines")  # doctest: +SKIP
+    """
+    out = Path(out)
+    check_target(out)
+    questions = questions if questions is not None else sample(load_squad("squad"), 32)
+    with atomic_directory(out) as folder:
+        _write(checkpoint, folder, progress)
+        pipeline = QAPipeline(folder)
+        done = 0
+        progress("Comparing with PyTorch", 0, len(questions))
+
+        def step():
+            nonlocal done
+            done += 1
+            progress("Comparing with PyTorch", done, len(questions))
+
+        parity = compare(pipeline, checkpoint.model, questions, step)
+        check(parity)
+        report = {"parity": {"reference": f"torch {torch.__version__}, eager", **parity.as_dict()}}
+        (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return read_manifest(out), parity
+
+
+def _write(checkpoint: Checkpoint, folder: Path, progress: Progress) -> None:
+    model = checkpoint.model
+    description = describe(checkpoint)
+    (folder / "onnx").mkdir()
+    (folder / TOKENIZER).write_text(checkpoint.tokenizer, encoding="utf-8")
+    stages, graphs, total = make_stages(model), [], len(model.skim.layers) * 2 + 2
+    templates: dict[tuple, GraphTemplate] = {}
+
+    def write(kind: tuple, module: torch.nn.Module, inputs: dict[str, Input], outputs: tuple, name: str) -> Graph:
+        progress("Exporting to ONNX", len(graphs), total)
+        if kind not in templates:
+            templates[kind] = export_template(module, inputs, outputs)
+        path = folder / "onnx" / f"{name}.onnx"
+        templates[kind].write(module, path, store)
+        graphs.append(f"onnx/{name}.onnx")
+        return Graph(graphs[-1], templates[kind].inputs, templates[kind].outputs)
+
+    with WeightStore(folder / "onnx") as store:
+        entries = []
+        for i, (stage, skim_layer) in enumerate(zip(stages, [*model.skim.layers, None], strict=True)):
+            kind = (type(stage), len(stage.cut.layers), stage.cut.leaves)
+            graph = write(kind, stage, stage_inputs(stage, model), stage.outputs, f"stage_{i:02d}")
+            skim = None
+            if skim_layer is not None:
+                predictor = InferencePredictor(model.predictors[str(skim_layer)]).eval()
+                inputs = predictor_inputs(model)
+                skim = write(("skim",), predictor, inputs, ("keep_probability",), f"skim_{skim_layer:02d}")
+            entries.append(Stage(graph, list(stage.cut.layers), skim_layer, skim))
+        if model.skim.layers:
+            dense_stage = make_dense(model)
+            dense = write(("dense",), dense_stage, stage_inputs(dense_stage, model), dense_stage.outputs, "dense")
+        else:
+            dense = entries[0].graph
+    files = [*graphs, f"onnx/{WEIGHTS}", TOKENIZER]
+    write_manifest(
+        folder,
+        Manifest(
+            model=description,
+            dense=dense,
+            stages=entries,
+            thresholds={str(i): t for i, t in zip(model.skim.layers, model.skim.thresholds, strict=True)},
+            precision="fp32",
+            files={name: hash_file(folder / name) for name in files},
+            versions={
+                "bskim-export": bskim_export.__version__,
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("torch", "transformers", "onnx", "onnxscript")},
+            },
+        ),
+    )
+    progress("Exporting to ONNX", total, total)
+
+
+def describe(checkpoint: Checkpoint) -> Model:
+    """Return what the runtime must know of a model.
+
+    Raises:
+        CheckpointError: the tokenizer does not fit the model.
+    """
+    model, config = checkpoint.model, checkpoint.model.config
+    tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
+    if tokenizer.get_vocab_size() > config.vocab_size:
+        raise CheckpointError(
+            f"The tokenizer has {tokenizer.get_vocab_size()} tokens, the model only {config.vocab_size}: "
+            "they do not belong together."
+        )
+    pair = tokenizer.encode("a", "b")
+    if tokenizer.num_special_tokens_to_add(True) == 0 or pair.sequence_ids[0] is not None:
+        raise CheckpointError(
+            "The tokenizer adds no special tokens around a question and a passage; is it this model's?"
+        )
+    offset = position_offset(config)
+    return Model(
+        family=config.model_type,
+        source=checkpoint.source,
+        num_layers=config.num_hidden_layers,
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_heads=config.num_attention_heads,
+        head_size=config.hidden_size // config.num_attention_heads,
+        embedding_size=getattr(config, "embedding_size", config.hidden_size),
+        type_vocab_size=getattr(config, "type_vocab_size", 0),
+        block_size=model.skim.block_size,
+        max_seq_len=model.skim.max_seq_len,
+        pad_token_id=config.pad_token_id,
+        cls_token_id=pair.ids[0],
+        predictor_macs=next((p.macs for p in model.predictors.values()), 0),
+        position_offset=offset,
+        pad_position=config.pad_token_id if offset else None,
+    )
+
+
+def stage_inputs(stage: StageModule, model: BlockSkimForQuestionAnswering) -> dict[str, Input]:
+    """Return example inputs of a stage: 7 live blocks of 9, two windows on a grid of width 4, 5 probes."""
+    size, config = model.skim.block_size, model.config
+    blocks, blocks_in, windows, width, probes = 7, 9, 2, 4, 5
+    examples = {
+        **{name: torch.ones(blocks, size, dtype=torch.long) for name in ("input_ids", "position_ids")},
+        "token_type_ids": torch.zeros(blocks, size, dtype=torch.long),
+        "last_context": torch.rand(blocks_in + 2, size, config.hidden_size),
+        "last_residual": torch.rand(blocks_in, size, config.hidden_size),
+        "keep_cells": torch.arange(blocks),
+        "keep": torch.arange(blocks),
+        "table": torch.zeros(windows, width, dtype=torch.long),
+        "back": torch.arange(blocks),
+        "mask": torch.zeros(windows, width * size),
+        "probe": torch.arange(probes * config.num_attention_heads * size).reshape(probes, -1, size),
+    }
+    axes = dims(size)
+    return {name: Input(examples[name], axes[name]) for name in stage.signature}
+
+
+def predictor_inputs(model: BlockSkimForQuestionAnswering) -> dict[str, Input]:
+    """Return an example input of a predictor: 5 probes."""
+    size = model.skim.block_size
+    return {"diagonal": Input(torch.rand(5, model.config.num_attention_heads, size, size), dims(size)["diagonal"])}

@@ -1,0 +1,169 @@
+"""PyTorch module -> ONNX graph, by torch's dynamo exporter; and one exported graph for many layers of one shape.
+
+Exporting a stage takes seconds, and all middle stages have the same graph. So the first one is exported with random
+stand-ins for its weights, which tells which initializer came from which parameter, and then written once for every
+layer with that layer's weights.
+"""
+
+import copy
+import logging
+import warnings
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from bskim_export.export.weights import WeightStore
+
+OPSET = 20
+IR_VERSION = 10
+
+
+@dataclass
+class Input:
+    """An example of one input and its dynamic axes: {axis: dimension name or Dim}."""
+
+    example: Tensor
+    axes: Mapping[int, object]
+
+
+@dataclass
+class GraphTemplate:
+    """An exported graph and where each of its large initializers comes from: {initializer: (parameter, transposed)}."""
+
+    model: ir.Model
+    origins: dict[str, tuple[str, bool]]
+
+    @property
+    def inputs(self) -> list[str]:
+        return [v.name for v in self.model.graph.inputs]
+
+    @property
+    def outputs(self) -> list[str]:
+        return [v.name for v in self.model.graph.outputs]
+
+    def write(self, module: nn.Module, path, store: WeightStore) -> None:
+        """Write the graph with the weights of `module`, which has the same shape as the template's own module."""
+        parameters = dict(module.named_parameters())
+        for name, value in self.model.graph.initializers.items():
+            if name in self.origins:
+                origin, transposed = self.origins[name]
+                array = parameters[origin].detach().numpy()
+                value.const_value = store.add(name, array.T if transposed else array)
+        path.write_bytes(ir.to_proto(self.model).SerializeToString(deterministic=True))
+
+
+def export_template(module: nn.Module, inputs: Mapping[str, Input], outputs: tuple[str, ...]) -> GraphTemplate:
+    """Export a module to a template that `write` fills with the weights of any module of the same shape.
+
+    Args:
+        module: in evaluation mode; not changed
+        inputs: in the order of its forward's arguments; those that its graph does not use are left out
+        outputs: names of its results
+    """
+    stand_in = _randomised(module)
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            stand_in,
+            tuple(i.example for i in inputs.values()),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=[dict(i.axes) for i in inputs.values()],
+            verbose=False,
+        )
+    model = program.model
+    model.ir_version = IR_VERSION
+    model.producer_name, model.producer_version = "bskim-export", None
+    _strip(model)
+    return GraphTemplate(model, _find_origins(model, stand_in))
+
+
+def dims(block_size: int) -> dict[str, dict[int, object]]:
+    """Return the dynamic axes of every input that a stage can have."""
+    blocks, blocks_in, cells_in = Dim("blocks"), Dim("blocks_in"), Dim("cells_in")
+    windows, width, probes = Dim("windows"), Dim("width"), Dim("probes")
+    tokens = dict.fromkeys(("input_ids", "token_type_ids", "position_ids", "keep_cells", "keep", "back"), {0: blocks})
+    return tokens | {
+        "last_context": {0: cells_in},
+        "last_residual": {0: blocks_in},
+        "table": {0: windows, 1: width},
+        "mask": {0: windows, 1: block_size * width},
+        "probe": {0: probes},
+        "diagonal": {0: probes},
+    }
+
+
+def _randomised(module: nn.Module) -> nn.Module:
+    """Return a copy with distinct random parameters, so that an initializer's content names its parameter."""
+    stand_in = copy.deepcopy(module).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in stand_in.parameters():
+            parameter.copy_(torch.rand(parameter.shape, generator=generator))
+    return stand_in
+
+
+def _find_origins(model: ir.Model, module: nn.Module) -> dict[str, tuple[str, bool]]:
+    known: dict[bytes, tuple[str, bool]] = {}
+    for name, parameter in module.named_parameters():
+        array = parameter.detach().numpy()
+        known.setdefault(_key(array), (name, False))
+        if array.ndim == 2:  # the exporter stores the transposed weight of a linear layer
+            known.setdefault(_key(array.T), (name, True))
+    origins = {}
+    for name, value in model.graph.initializers.items():
+        array = value.const_value.numpy()
+        if array.dtype.kind != "f":
+            continue
+        if (origin := known.get(_key(array))) is not None:
+            origins[name] = origin
+        elif array.size > 1:
+            raise AssertionError(
+                f"initializer {name} {array.shape} comes from no parameter: the template cannot be reused"
+            )
+    return origins
+
+
+def _key(array: np.ndarray) -> bytes:
+    return repr(array.shape).encode() + np.ascontiguousarray(array).tobytes()
+
+
+def _strip(model: ir.Model) -> None:
+    """Drop what only the exporter's authors read (stack traces with local paths), and inputs that nothing uses."""
+    model.metadata_props.clear()
+    graph = model.graph
+    graph.metadata_props.clear()
+    for node in graph.all_nodes():
+        node.metadata_props.clear()
+        for value in node.outputs:
+            value.metadata_props.clear()
+    for value in [*graph.inputs, *graph.initializers.values()]:
+        value.metadata_props.clear()
+    for value in list(graph.inputs):
+        if not value.uses():
+            graph.inputs.remove(value)
+
+
+@contextmanager
+def _quiet():
+    """Silence the exporter's remarks about itself (torchvision is not installed, ...)."""
+    loggers = [
+        logging.getLogger(n) for n in ("torch.onnx", "torch.onnx._internal.exporter._registration", "onnxscript")
+    ]
+    before = [(one, one.level) for one in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for one in loggers:
+            one.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for one, level in before:
+                one.setLevel(level)

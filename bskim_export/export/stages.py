@@ -1,0 +1,149 @@
+"""The modules that become graphs: each a run of transformer work between two skim points, on packed blocks.
+
+A layer is cut right behind its attention context: what follows (output projection, residual, LayerNorm, FFN) mixes no
+tokens, so that dropping there gives the numbers of the paper's order, which drops after the whole layer, and spends
+nothing on what is dropped.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bskim_export.model.qa import BlockSkimForQuestionAnswering
+
+TOKENS = ("input_ids", "token_type_ids", "position_ids")
+BOUNDARY = ("last_context", "last_residual", "keep_cells", "keep")
+GRID = ("table", "back", "mask", "probe")
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One stage's share of the model.
+
+    layers: the layers whose attention it computes
+    enters: it begins with the embeddings, not with the rest of the layer before
+    leaves: it ends with the logits, not with an attention context
+    """
+
+    layers: tuple[int, ...]
+    enters: bool
+    leaves: bool
+
+
+def plan_cuts(num_layers: int, skim_layers: Sequence[int]) -> list[Cut]:
+    """Return the stages of a model, cut behind the attention context of every skim layer.
+
+    Example:
+        >>> [c.layers for c in plan_cuts(4, [0, 2])]
+        [(0,), (1, 2), (3,)]
+        >>> plan_cuts(2, [])
+        [Cut(layers=(0, 1), enters=True, leaves=True)]
+    """
+    bounds = [0, *(i + 1 for i in skim_layers), num_layers]
+    spans = [tuple(range(a, b)) for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [Cut(s, i == 0, i == len(spans) - 1) for i, s in enumerate(spans)]
+
+
+class StageModule(nn.Module):
+    """What all stages share. Holds only the parts of the backbone that its cut needs.
+
+    Inputs, as `signature` lists them; N live blocks, B windows, a grid of width M, k positions a block:
+        input_ids, token_type_ids, position_ids: int64 [N, k]                             (first stage)
+        last_context: float [cells of the stage before, k, heads * head_size]             (later stages)
+        last_residual: float [blocks of the stage before, k, H]
+        keep_cells, keep: int64 [N], the cells of `last_context` and the blocks of `last_residual` that were kept
+        table: int64 [B, M], back: int64 [N], mask: float [B, M * k]: see blocks.Grid
+        probe: int64 [P, heads, k]: the rows of the attention map that the predictor wants, see blocks.diagonal_rows
+    Outputs:
+        context [B * M, k, heads * head_size], residual [N, k, H], diagonal [P, heads, k, k]
+        or, of the last stage, start_logits and end_logits [N, k]
+    """
+
+    signature: tuple[str, ...]
+
+    def __init__(self, model: BlockSkimForQuestionAnswering, cut: Cut):
+        super().__init__()
+        self.family, self.cut = model.family, cut
+        self.size, self.heads = model.skim.block_size, model.config.num_attention_heads
+        layers = self.family.layers(model.backbone)
+        self.before = None if cut.enters else layers[cut.layers[0] - 1 if cut.layers else -1]
+        self.layers = nn.ModuleList(layers[i] for i in cut.layers)
+        self.embedder = self.family.embedder(model.backbone) if cut.enters else None
+        self.head = self.family.head(model.backbone) if cut.leaves else None
+        self.outputs = ("start_logits", "end_logits") if cut.leaves else ("context", "residual", "diagonal")
+
+    def run(self, hidden: Tensor, table: Tensor, back: Tensor, mask: Tensor, probe: Tensor) -> tuple[Tensor, ...]:
+        attention = GridAttention(table, mask, self.size)
+        whole = self.layers if self.cut.leaves else self.layers[:-1]
+        for layer in whole:
+            context = self.family.context(layer, hidden, attention)
+            hidden = self.family.rest(layer, context.index_select(0, back), hidden)
+        if self.cut.leaves:
+            start, end = self.head(hidden).unbind(-1)
+            return start, end
+        context = self.family.context(self.layers[-1], hidden, attention)
+        return context, hidden, attention.diagonal(probe)
+
+
+class FirstStage(StageModule):
+    """Begins with the embeddings. With all layers and the head it is the dense model."""
+
+    signature = TOKENS + GRID
+
+    def forward(self, input_ids, token_type_ids, position_ids, table, back, mask, probe):
+        hidden = self.embedder(input_ids, token_type_ids, position_ids)
+        return self.run(hidden, table, back, mask, probe)
+
+
+class LaterStage(StageModule):
+    """Begins with the kept blocks of the stage before: compaction is the Gather at its head."""
+
+    signature = BOUNDARY + GRID
+
+    def forward(self, last_context, last_residual, keep_cells, keep, table, back, mask, probe):
+        context, residual = last_context.index_select(0, keep_cells), last_residual.index_select(0, keep)
+        hidden = self.family.rest(self.before, context, residual)
+        return self.run(hidden, table, back, mask, probe)
+
+
+class GridAttention:
+    """Softmax attention of packed blocks, on the grid. Remembers the attention map for `diagonal`."""
+
+    def __init__(self, table: Tensor, mask: Tensor, block_size: int):
+        self.table, self.mask, self.size = table, mask[:, None, None, :], block_size
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        """Return the context of every grid cell: [N, k, heads, d] each -> [B * M, k, heads * d]."""
+        query, key, value = (self._lay_out(t) for t in (query, key, value))
+        scores = torch.matmul(query, key.transpose(2, 3)) * scaling + self.mask
+        self.map = torch.softmax(scores, dim=-1)
+        context = torch.matmul(self.map, value)  # [B, heads, M * k, d]
+        return context.transpose(1, 2).reshape(-1, self.size, context.shape[1] * context.shape[3])
+
+    def diagonal(self, probe: Tensor) -> Tensor:
+        """Return diagonal blocks of the map: rows of k numbers, int64 [P, heads, k] -> [P, heads, k, k].
+
+        One Gather. (torch.diagonal would export to EyeLike, 50 times slower and refused by TensorRT for dynamic shapes;
+        and the arithmetic of blocks.diagonal_rows, if done here, costs 24 tiny nodes a stage.)
+        """
+        return nn.functional.embedding(probe, self.map.reshape(-1, self.size))
+
+    def _lay_out(self, packed: Tensor) -> Tensor:
+        """[N, k, heads, d] -> [B, heads, M * k, d]"""
+        _, size, heads, width = packed.shape
+        windows, columns = self.table.shape
+        laid = packed.index_select(0, self.table.reshape(-1))
+        return laid.reshape(windows, columns * size, heads, width).transpose(1, 2)
+
+
+def make_stages(model: BlockSkimForQuestionAnswering) -> list[StageModule]:
+    """Return the stages of a model, first to last."""
+    cuts = plan_cuts(model.config.num_hidden_layers, model.skim.layers)
+    return [(FirstStage if c.enters else LaterStage)(model, c).eval() for c in cuts]
+
+
+def make_dense(model: BlockSkimForQuestionAnswering) -> StageModule:
+    """Return the whole model as one stage without predictors."""
+    return FirstStage(model, Cut(tuple(range(model.config.num_hidden_layers)), True, True)).eval()

@@ -1,0 +1,38 @@
+"""What every backbone family offers: a transformer layer, cut right behind its attention context."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from torch import Tensor, nn
+from transformers import PretrainedConfig
+
+Attend = Callable[[Tensor, Tensor, Tensor, float], Tensor]
+"""attend(query, key, value, scaling): [N, block_size, heads, head_size] each -> context [..., block_size, heads * head_size]"""
+
+
+class Family(Protocol):
+    """Access to the parts of a Hugging Face question-answering model."""
+
+    def __init__(self, config: PretrainedConfig): ...
+
+    def layers(self, model: nn.Module) -> nn.ModuleList:
+        """Return the transformer layers."""
+
+    def embedder(self, model: nn.Module) -> nn.Module:
+        """Return what makes the hidden states that enter layer 0: called with input_ids, token_type_ids, position_ids,
+        int64 [N, S] each (position_ids None: they are numbered as Hugging Face does) -> [N, S, H]."""
+
+    def context(self, layer: nn.Module, hidden: Tensor, attend: Attend) -> Tensor:
+        """Return a layer's attention context, with `attend` in place of the layer's own attention."""
+
+    def rest(self, layer: nn.Module, context: Tensor, residual: Tensor) -> Tensor:
+        """Return a layer's output: output projection, residual, LayerNorm, FFN. No token sees another."""
+
+    def forward_with_probabilities(self, layer: nn.Module, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return Hugging Face's own layer output [B, S, H] and attention map [B, heads, S, S]; mask [B, 1, 1, S]."""
+
+    def head(self, model: nn.Module) -> nn.Module:
+        """Return what makes the start and end logits: [..., H] -> [..., 2]."""
+
+    def predictor_prefix(self, layer: int) -> str:
+        """Return where the paper's released code keeps a layer's predictor in the state dict."""

@@ -1,0 +1,69 @@
+"""What Block-Skim adds to a model's configuration."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transformers import PretrainedConfig
+
+from bskim_export.errors import CheckpointError
+
+DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class SkimConfig:
+    """Block-Skim's settings, stored as attributes of the Hugging Face config under the names of the paper's code.
+
+    block_size: positions of a block (paper: 32)
+    layers: the layers that have a predictor, ascending (paper: all)
+    thresholds: for each of them, the keep probability from which a passage block stays
+    max_seq_len: positions of a window at most
+    """
+
+    block_size: int
+    layers: tuple[int, ...]
+    thresholds: tuple[float, ...]
+    max_seq_len: int
+
+    def __post_init__(self):
+        if len(self.layers) != len(self.thresholds):
+            raise CheckpointError(
+                f"{len(self.layers)} layers have predictors, but there are {len(self.thresholds)} thresholds."
+            )
+
+    @classmethod
+    def from_hf(cls, config: PretrainedConfig, layers: Sequence[int] | None = None) -> "SkimConfig":
+        """Read the settings from a Hugging Face config; what it lacks gets the paper's values.
+
+        Args:
+            layers: the layers that have a predictor; default: the config's `augment_layers`, else none
+
+        Raises:
+            CheckpointError: a layer that the model does not have, a threshold outside 0 to 1, a bad block size.
+        """
+        layers = tuple(sorted(set(getattr(config, "augment_layers", ()) if layers is None else layers)))
+        if bad := [i for i in layers if not 0 <= i < config.num_hidden_layers]:
+            raise CheckpointError(f"The model has layers 0 to {config.num_hidden_layers - 1}; there is no layer {bad}.")
+        block_size = getattr(config, "block_size", 32)
+        limit = config.max_position_embeddings - position_offset(config)
+        max_seq_len = min(getattr(config, "max_seq_length", None) or limit, limit)
+        if not isinstance(block_size, int) or not 1 <= block_size <= limit:
+            raise CheckpointError(f"block_size in config.json must be from 1 to {limit}, got {block_size!r}.")
+        value = getattr(config, "skim_threshold", DEFAULT_THRESHOLD)
+        by_layer = value if isinstance(value, dict) else {str(i): value for i in layers}
+        thresholds = tuple(by_layer.get(str(i), DEFAULT_THRESHOLD) for i in layers)
+        if bad := [t for t in thresholds if isinstance(t, bool) or not isinstance(t, (int, float)) or not 0 <= t <= 1]:
+            raise CheckpointError(f"skim_threshold in config.json must be from 0 to 1, got {bad[0]!r}.")
+        return cls(block_size, layers, thresholds, max_seq_len)
+
+    def write_to(self, config: PretrainedConfig) -> None:
+        """Store the settings in a Hugging Face config; `from_hf` reads them back."""
+        config.block_size = self.block_size
+        config.augment_layers = list(self.layers)
+        config.skim_threshold = {str(i): t for i, t in zip(self.layers, self.thresholds, strict=True)}
+        config.max_seq_length = self.max_seq_len
+
+
+def position_offset(config: PretrainedConfig) -> int:
+    """Return the position id of a window's first token: RoBERTa begins behind its padding index."""
+    return config.pad_token_id + 1 if config.model_type == "roberta" else 0

@@ -1,0 +1,120 @@
+"""Windows: `[CLS] question [SEP] passage part [SEP]` sequences, cut and tokenised with the bundle's own tokenizer."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Encoding, Tokenizer
+
+from bskim_export.blocks import count_blocks, count_question_blocks
+from bskim_export.bundle import Model
+from bskim_export.errors import InputError
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """One window, padded to whole blocks.
+
+    input_ids, token_type_ids, position_ids: int64 [K * block_size]
+    length: real tokens
+    question_length: tokens before the first passage token
+    question_blocks: leading blocks that hold any of those; they always stay
+    may_leave: the window may leave the batch once its passage blocks are gone, because the passage tokens that share
+        a block with the question are also in the window before it
+    encoding: the tokenizer's record of offsets and words
+    """
+
+    input_ids: np.ndarray
+    token_type_ids: np.ndarray
+    position_ids: np.ndarray
+    length: int
+    question_length: int
+    question_blocks: int
+    may_leave: bool
+    encoding: Encoding
+
+    @property
+    def is_passage(self) -> np.ndarray:
+        """Return bool [K * block_size]: which positions hold a passage token."""
+        mask = np.zeros(len(self.input_ids), bool)
+        ids = self.encoding.sequence_ids
+        mask[: len(ids)] = [i == 1 for i in ids]
+        return mask
+
+
+class WindowMaker:
+    """Cuts a question and its context into windows.
+
+    Args:
+        tokenizer: a fast tokenizer, or the path of its tokenizer.json
+        model: shapes and special positions of the model
+    """
+
+    def __init__(self, tokenizer: Tokenizer | Path | str, model: Model):
+        if not isinstance(tokenizer, Tokenizer):
+            tokenizer = Tokenizer.from_file(str(tokenizer))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self.model = model
+        self.tokenizer = tokenizer
+        self._specials = tokenizer.num_special_tokens_to_add(True)
+        # A tokenizer keeps its truncation as state, so each setting gets a copy: calls from threads do not disturb
+        # each other.
+        self._truncating = lru_cache(maxsize=16)(self._copy_with_truncation)
+
+    def __call__(self, question: str, context: str, max_seq_len: int, doc_stride: int) -> list[Window]:
+        """Return the windows of one question, in the order of the passage.
+
+        Args:
+            max_seq_len: positions of a window at most, special tokens included
+            doc_stride: passage tokens that neighbouring windows share; halved room if the question leaves less
+
+        Raises:
+            InputError: the question or the context has no words, or the question fills the window.
+        """
+        question, context = _replace_surrogates(question), _replace_surrogates(context)
+        question_tokens = len(self.tokenizer.encode(question, add_special_tokens=False))
+        room = max_seq_len - question_tokens - self._specials
+        if question_tokens == 0:
+            raise InputError("`question` cannot be empty: it has no words.")
+        if room < 1:
+            raise InputError(
+                f"The question has {question_tokens} tokens, which leaves no room for the passage in a window of "
+                f"{max_seq_len}. Shorten the question or raise max_seq_len (this model allows {self.model.max_seq_len})."
+            )
+        stride = doc_stride if doc_stride < room else room // 2
+        first = self._truncating(max_seq_len, stride).encode(question, context)
+        if 1 not in first.sequence_ids:
+            raise InputError("`context` cannot be empty: it has no words.")
+        return [self._window(e, stride if i else 0) for i, e in enumerate([first, *first.overflowing])]
+
+    def _window(self, encoding: Encoding, overlap: int) -> Window:
+        model, size = self.model, self.model.block_size
+        length = len(encoding.ids)
+        padded = count_blocks(length, size) * size
+        ids = np.full(padded, model.pad_token_id, np.int64)
+        ids[:length] = encoding.ids
+        types = np.zeros(padded, np.int64)
+        if model.type_vocab_size > 1:
+            types[:length] = encoding.type_ids
+        positions = np.arange(padded, dtype=np.int64) + model.position_offset
+        if model.pad_position is not None:
+            positions[length:] = model.pad_position
+        question_length = encoding.sequence_ids.index(1)
+        question_blocks = count_question_blocks(question_length, size)
+        shared = min(question_blocks * size, length) - question_length
+        return Window(ids, types, positions, length, question_length, question_blocks, overlap >= shared, encoding)
+
+    def _copy_with_truncation(self, max_seq_len: int, stride: int) -> Tokenizer:
+        copy = Tokenizer.from_str(self.tokenizer.to_str())
+        copy.enable_truncation(max_seq_len, stride=stride, strategy="only_second")
+        return copy
+
+
+def _replace_surrogates(text: str) -> str:
+    # A lone surrogate is no character: UTF-8 cannot hold it. One for one, so that offsets stay valid.
+    return _SURROGATES.sub("\ufffd", text)

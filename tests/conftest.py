@@ -1,0 +1,138 @@
+"""Models and bundles that the tests share. The tiny ones are random; the MiniLM one is real and trained."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import ByteLevelBPETokenizer, Tokenizer, processors
+from transformers import BertConfig, ElectraConfig, RobertaConfig
+
+from bskim_export import QAPipeline
+from bskim_export.checkpoint import Checkpoint, load_checkpoint
+from bskim_export.data.squad import Question, load_squad, sample
+from bskim_export.export.exporter import describe, export_bundle
+from bskim_export.export.verify import torch_inputs
+from bskim_export.model.qa import BlockSkimForQuestionAnswering
+from bskim_export.model.skim_config import SkimConfig
+from bskim_export.runtime.windows import Window, WindowMaker
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "minilm-l6-squad"
+SHAPE = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
+
+
+@pytest.fixture(scope="session")
+def squad() -> list[Question]:
+    """The official dev set."""
+    return load_squad()
+
+
+@pytest.fixture(scope="session")
+def wordpiece() -> str:
+    """BERT's real tokenizer."""
+    return (EXAMPLE / "tokenizer.json").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def byte_level(squad) -> str:
+    """A RoBERTa tokenizer, trained on SQuAD's passages."""
+    trained = ByteLevelBPETokenizer()
+    texts = sorted({q.context for q in sample(squad, 500)})
+    trained.train_from_iterator(
+        texts, vocab_size=2000, special_tokens=["<s>", "<pad>", "</s>", "<unk>"], show_progress=False
+    )
+    tokenizer = Tokenizer.from_str(trained.to_str())
+    tokenizer.post_processor = processors.RobertaProcessing(sep=("</s>", 2), cls=("<s>", 0))
+    return tokenizer.to_str()
+
+
+def make_model(config, layers) -> BlockSkimForQuestionAnswering:
+    """Return a random model whose predictors disagree with each other about many blocks."""
+    torch.manual_seed(0)
+    model = BlockSkimForQuestionAnswering(config, SkimConfig(32, tuple(layers), (0.5,) * len(layers), 384)).eval()
+    with torch.no_grad():
+        for parameter in model.backbone.parameters():  # far from their initial zeros and ones
+            parameter.add_(torch.randn(parameter.shape) * 0.1)
+        for predictor in model.predictors.values():
+            predictor.bn1.weight.mul_(30)
+            predictor.bn2.weight.mul_(30)
+    return model
+
+
+def spread_thresholds(checkpoint: Checkpoint, questions: list[Question]) -> None:
+    """Set each layer's threshold to the median of its keep probabilities on real windows."""
+    model = checkpoint.model
+    zero = dict.fromkeys(model.skim.layers, 0.0)
+    judged = {layer: [] for layer in model.skim.layers}
+    for window in windows_of(checkpoint, questions):
+        guarded = torch.arange(len(window.input_ids) // 32) < window.question_blocks
+        for layer, scores in model.reference(*torch_inputs(window), guarded, zero).scores.items():
+            judged[layer] += list(scores.values())
+    thresholds = tuple(float(np.median(judged[layer])) for layer in model.skim.layers)
+    model.skim = SkimConfig(32, model.skim.layers, thresholds, model.skim.max_seq_len)
+
+
+def windows_of(checkpoint: Checkpoint, questions: list[Question], max_seq_len: int = 384) -> list[Window]:
+    """Return the questions' windows."""
+    maker = WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), describe(checkpoint))
+    return [w for q in questions for w in maker(q.question, q.context, max_seq_len, 64)]
+
+
+FAMILIES = {
+    "bert": (BertConfig, {}),
+    "electra": (ElectraConfig, {"embedding_size": 16}),
+    "roberta": (RobertaConfig, {"max_position_embeddings": 514, "vocab_size": 2000, "type_vocab_size": 1}),
+}
+
+
+@pytest.fixture(scope="session")
+def tiny(squad, wordpiece, byte_level):
+    """Return a function: family name, layers -> a random three-layer Checkpoint."""
+    made = {}
+
+    def make(family: str = "bert", layers: tuple[int, ...] = (0, 1, 2)) -> Checkpoint:
+        if (family, layers) not in made:
+            config_class, extra = FAMILIES[family]
+            model = make_model(config_class(**SHAPE, **extra), layers)
+            tokenizer = byte_level if family == "roberta" else wordpiece
+            checkpoint = Checkpoint(model, Tokenizer.from_str(tokenizer).to_str(), f"tiny-{family}")
+            spread_thresholds(checkpoint, sample(squad, 10, seed=1))
+            made[family, layers] = checkpoint
+        return made[family, layers]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny, squad, tmp_path_factory):
+    """Return a function: family name, layers -> the directory of that tiny model's bundle."""
+    made = {}
+
+    def make(family: str = "bert", layers: tuple[int, ...] = (0, 1, 2)) -> Path:
+        if (family, layers) not in made:
+            out = tmp_path_factory.mktemp("bundles") / family
+            export_bundle(tiny(family, layers), out, questions=sample(squad, 4))
+            made[family, layers] = out
+        return made[family, layers]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Checkpoint:
+    """The trained checkpoint in examples/."""
+    return load_checkpoint(EXAMPLE)
+
+
+@pytest.fixture(scope="session")
+def minilm_bundle(minilm, squad, tmp_path_factory) -> Path:
+    """Its bundle."""
+    out = tmp_path_factory.mktemp("bundles") / "minilm"
+    export_bundle(minilm, out, questions=sample(squad, 8))
+    return out
+
+
+@pytest.fixture(scope="session")
+def minilm_qa(minilm_bundle) -> QAPipeline:
+    """A pipeline over it."""
+    return QAPipeline(minilm_bundle)
