@@ -147,7 +147,8 @@ def _read_file(path: Path) -> tuple[PretrainedConfig, str, dict[str, Tensor]]:
         raise CheckpointError(f"'{path}' is not a bskim-export checkpoint (a bare state dict, perhaps?). {SAVE_HINT}")
     if content.get("version") != FORMAT_VERSION:
         raise CheckpointError(
-            f"'{path}' has checkpoint version {content.get('version')}; this release reads {FORMAT_VERSION}. {SAVE_HINT}"
+            f"'{path}' has checkpoint version {content.get('version')}; this release reads {FORMAT_VERSION}. "
+            f"{SAVE_HINT}"
         )
     if missing := {"config", "tokenizer", "state_dict"} - content.keys():
         raise CheckpointError(f"'{path}' lacks {', '.join(sorted(missing))}. {SAVE_HINT}")

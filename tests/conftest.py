@@ -42,7 +42,7 @@ def byte_level(squad) -> str:
         texts, vocab_size=2000, special_tokens=["<s>", "<pad>", "</s>", "<unk>"], show_progress=False
     )
     tokenizer = Tokenizer.from_str(trained.to_str())
-    tokenizer.post_processor = processors.RobertaProcessing(sep=("</s>", 2), cls=("<s>", 0))
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
     return tokenizer.to_str()
 
 
@@ -51,25 +51,38 @@ def make_model(config, layers) -> BlockSkimForQuestionAnswering:
     torch.manual_seed(0)
     model = BlockSkimForQuestionAnswering(config, SkimConfig(32, tuple(layers), (0.5,) * len(layers), 384)).eval()
     with torch.no_grad():
-        for parameter in model.backbone.parameters():  # far from their initial zeros and ones
-            parameter.add_(torch.randn(parameter.shape) * 0.1)
-        for predictor in model.predictors.values():
-            predictor.bn1.weight.mul_(30)
-            predictor.bn2.weight.mul_(30)
+        for name, parameter in model.backbone.named_parameters():  # far from their initial zeros and ones
+            sharp = 5.0 if "query" in name or "key" in name else 1.0
+            parameter.add_(torch.randn(parameter.shape) * 0.1).mul_(sharp)
+        for predictor in model.predictors.values():  # no dead ReLUs
+            predictor.bn1.bias.add_(1)
+            predictor.bn2.bias.add_(1)
     return model
 
 
-def spread_thresholds(checkpoint: Checkpoint, questions: list[Question]) -> None:
-    """Set each layer's threshold to the median of its keep probabilities on real windows."""
-    model = checkpoint.model
-    zero = dict.fromkeys(model.skim.layers, 0.0)
-    judged = {layer: [] for layer in model.skim.layers}
-    for window in windows_of(checkpoint, questions):
-        guarded = torch.arange(len(window.input_ids) // 32) < window.question_blocks
-        for layer, scores in model.reference(*torch_inputs(window), guarded, zero).scores.items():
-            judged[layer] += list(scores.values())
-    thresholds = tuple(float(np.median(judged[layer])) for layer in model.skim.layers)
-    model.skim = SkimConfig(32, model.skim.layers, thresholds, model.skim.max_seq_len)
+@torch.no_grad()
+def spread_scores(checkpoint: Checkpoint, questions: list[Question]) -> None:
+    """Scale the random classifiers until keep probabilities spread over 0 to 1 on real windows, and put each layer's
+    threshold near their median, in a wide gap."""
+    model, windows = checkpoint.model, windows_of(checkpoint, questions)
+    outputs = [model(*(t[None] for t in torch_inputs(w))).skim_logits for w in windows]
+    thresholds = []
+    for layer in model.skim.layers:
+        logits = torch.cat([o[layer][0] for o in outputs])
+        difference = logits[:, 1] - logits[:, 0]
+        fc, scale = model.predictors[str(layer)].fc, 2 / difference.std()
+        fc.weight.mul_(scale)
+        fc.bias.mul_(scale)
+        fc.bias[1] -= difference.mean() * scale
+        spread = torch.sigmoid((difference - difference.mean()) * scale)
+        thresholds.append(_widest_gap(spread.sort().values.tolist()))
+    model.skim = SkimConfig(32, model.skim.layers, tuple(thresholds), model.skim.max_seq_len)
+
+
+def _widest_gap(values: list[float]) -> float:
+    middle = np.array(values[len(values) * 2 // 5 : len(values) * 3 // 5])
+    place = np.argmax(np.diff(middle))
+    return float(middle[place : place + 2].mean())
 
 
 def windows_of(checkpoint: Checkpoint, questions: list[Question], max_seq_len: int = 384) -> list[Window]:
@@ -96,7 +109,7 @@ def tiny(squad, wordpiece, byte_level):
             model = make_model(config_class(**SHAPE, **extra), layers)
             tokenizer = byte_level if family == "roberta" else wordpiece
             checkpoint = Checkpoint(model, Tokenizer.from_str(tokenizer).to_str(), f"tiny-{family}")
-            spread_thresholds(checkpoint, sample(squad, 10, seed=1))
+            spread_scores(checkpoint, sample(squad, 10, seed=1))
             made[family, layers] = checkpoint
         return made[family, layers]
 

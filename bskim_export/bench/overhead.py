@@ -5,6 +5,7 @@ python -m bskim_export.bench.overhead engines/
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -34,12 +35,9 @@ def measure_overhead(pipeline: QAPipeline, batches: Sequence[Sequence[Window]], 
     """Return the time of the staged model over that of the whole graph, minus 1: medians of each batch, summed."""
     total = np.zeros(2)
     for batch in batches:
-        whole, staged = lambda: pipeline.orchestrator.run(batch, None), lambda: pipeline.orchestrator.run(batch, _ALL)
-        total += np.median(interleaved([whole, staged], repeats), axis=0)
+        ways = [partial(pipeline.orchestrator.run, batch, policy) for policy in (None, KeepSchedule([1.0]))]
+        total += np.median(interleaved(ways, repeats), axis=0)
     return total[1] / total[0] - 1
-
-
-_ALL = KeepSchedule([1.0])
 
 
 @click.command()

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -21,28 +22,40 @@ def describe_machine(threads: int, backend_version: str) -> dict:
 
 def print_table(console: Console, rows: Sequence[dict], title: str, batch_size: int) -> None:
     """Print the rows; speed-ups are over the row "dense"."""
-    table = Table(title=title, title_justify="left", caption_justify="left")
-    table.add_column("")
-    for header in ("EM", "F1", "GMAC / question", "MACs", "time", f"time, batch {batch_size}", "p50", "p95", "p99"):
-        table.add_column(header, justify="right")
-    table.add_column("questions/s", justify="right")
+    table = Table(title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    headers = (
+        "EM",
+        "F1",
+        "GMACs",
+        "fewer\nMACs",
+        "faster",
+        f"faster,\nbatch {batch_size}",
+        "ms p50 / p95 / p99",
+        "q/s",
+    )
+    for header in headers:
+        table.add_column(header, justify="right", no_wrap=True)
     for row in rows:
-        latency = row["latency_ms"]
         table.add_row(
             row["name"],
             f"{row['em']:.2f}",
             f"{row['f1']:.2f}",
-            f"{row['gmacs_per_question']:.3f}",
+            f"{row['gmacs_per_question']:.2f}",
             *(f"{row[key]:.2f}x" for key in ("speedup_macs", "speedup_time", "speedup_time_batched")),
-            *(f"{latency[key]:.1f} ms" for key in ("p50", "p95", "p99")),
+            " / ".join(f"{row['latency_ms'][key]:.1f}" for key in ("p50", "p95", "p99")),
             f"{row['questions_per_second']:.1f}",
         )
-    table.caption = "Speed-ups (x) are over unpadded dense; latency is of one question alone, text to answer."
     console.print(table)
+    console.print(
+        "GMACs: multiply-accumulates per question. Speed-ups (x): over unpadded dense. ms: one question alone, text to "
+        f"answer. q/s: in batches of {batch_size} windows.",
+        style="dim",
+    )
     for row in rows:
         if row["name"] == "skim":
             shares = "  ".join(f"{i}: {share:.0%}" for i, share in enumerate(row["kept_blocks"]))
-            console.print(f"Blocks kept after each layer: {shares}")
+            console.print(f"Blocks kept after each layer: {shares}", highlight=False)
 
 
 def _cpu_name() -> str:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bskim_export.errors import BskimError
 
-console = Console(soft_wrap=False)
+console = Console(width=None if sys.stdout.isatty() else 100)
 errors = Console(stderr=True)
 
 

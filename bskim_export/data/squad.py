@@ -79,7 +79,7 @@ def parse_squad(parsed: object, source: str) -> list[Question]:
 
 
 def sample(questions: list[Question], limit: int | None, seed: int = 42) -> list[Question]:
-    """Return `limit` of the questions, drawn without replacement, the same for the same seed; all if there are fewer."""
+    """Return `limit` of the questions, drawn without replacement, the same for the same seed; all if fewer."""
     if limit is None or limit >= len(questions):
         return questions
     if limit < 1:

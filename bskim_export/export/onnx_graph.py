@@ -89,8 +89,9 @@ def dims(block_size: int) -> dict[str, dict[int, object]]:
     """Return the dynamic axes of every input that a stage can have."""
     blocks, blocks_in, cells_in = Dim("blocks"), Dim("blocks_in"), Dim("cells_in")
     windows, width, probes = Dim("windows"), Dim("width"), Dim("probes")
-    tokens = dict.fromkeys(("input_ids", "token_type_ids", "position_ids", "keep_cells", "keep", "back"), {0: blocks})
-    return tokens | {
+    per_block = ("input_ids", "token_type_ids", "position_ids", "keep_cells", "keep", "back")
+    return {
+        **{name: {0: blocks} for name in per_block},
         "last_context": {0: cells_in},
         "last_residual": {0: blocks_in},
         "table": {0: windows, 1: width},

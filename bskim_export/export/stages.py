@@ -7,6 +7,7 @@ nothing on what is dropped.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +43,7 @@ def plan_cuts(num_layers: int, skim_layers: Sequence[int]) -> list[Cut]:
         [Cut(layers=(0, 1), enters=True, leaves=True)]
     """
     bounds = [0, *(i + 1 for i in skim_layers), num_layers]
-    spans = [tuple(range(a, b)) for a, b in zip(bounds, bounds[1:], strict=False)]
+    spans = [tuple(range(a, b)) for a, b in pairwise(bounds)]
     return [Cut(s, i == 0, i == len(spans) - 1) for i, s in enumerate(spans)]
 
 

@@ -1,4 +1,4 @@
-"""BlockSkimForQuestionAnswering: a Hugging Face encoder with skim predictors, and the reference for all that is exported."""
+"""A Hugging Face encoder with skim predictors, and the reference for all that is exported."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

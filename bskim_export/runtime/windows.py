@@ -84,7 +84,7 @@ class WindowMaker:
         if room < 1:
             raise InputError(
                 f"The question has {question_tokens} tokens, which leaves no room for the passage in a window of "
-                f"{max_seq_len}. Shorten the question or raise max_seq_len (this model allows {self.model.max_seq_len})."
+                f"{max_seq_len}. Shorten the question or raise max_seq_len (up to {self.model.max_seq_len} here)."
             )
         stride = doc_stride if doc_stride < room else room // 2
         first = self._truncating(max_seq_len, stride).encode(question, context)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 Attend = Callable[[Tensor, Tensor, Tensor, float], Tensor]
-"""attend(query, key, value, scaling): [N, block_size, heads, head_size] each -> context [..., block_size, heads * head_size]"""
+"""attend(query, key, value, scaling): [N, k, heads, head_size] each -> context [..., heads * head_size]"""
 
 
 class Family(Protocol):
