@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -45,7 +47,7 @@ def test_max_answer_len_counts_tokens(minilm_qa):
 
 
 def test_an_impossible_answer_is_empty_and_at_zero(minilm_qa):
-    answers = minilm_qa(question=QUESTION, context=PASSAGE, handle_impossible_answer=True, top_k=50)
+    answers = minilm_qa(question=QUESTION, context=PASSAGE, handle_impossible_answer=True, top_k=4000)
     null = [a for a in answers if a["answer"] == ""]
     assert len(null) == 1
     assert (null[0]["start"], null[0]["end"]) == (0, 0)
@@ -65,7 +67,7 @@ def test_return_skim_tells_the_dropped_ranges_in_order(minilm_bundle):
     ranges = answer["skipped"]
     assert ranges
     assert all(0 <= r["start"] < r["end"] <= 3 * len(PASSAGE) and 0 <= r["layer"] < 6 for r in ranges)
-    assert all(a["end"] <= b["start"] for a, b in zip(ranges, ranges[1:], strict=False))
+    assert all(a["end"] <= b["start"] for a, b in pairwise(ranges))
     assert not any(r["start"] <= answer["start"] < r["end"] for r in ranges)
 
 
@@ -154,9 +156,16 @@ def test_a_hundred_thousand_words_are_answered(tiny_bundle):
     assert context[answer["start"] : answer["end"]] == answer["answer"] != ""
 
 
+@pytest.fixture(scope="module")
+def tiny_qa(tiny_bundle):
+    return QAPipeline(tiny_bundle())
+
+
 TEXT = st.one_of(
     st.text(st.characters(exclude_categories=()), max_size=200),  # surrogates and NUL included
-    st.lists(st.sampled_from(["word", "  ", "\x00", "é", "e\u0301", "\U0001f600", "\ud800", "שלום", "中", "\n"])).map("".join),
+    st.lists(st.sampled_from(["word", "  ", "\x00", "é", "e\u0301", "\U0001f600", "\ud800", "שלום", "中", "\n"])).map(
+        "".join
+    ),
     st.text("abc .,\u200f\u202e", max_size=900),
 )
 
@@ -164,26 +173,20 @@ TEXT = st.one_of(
 @settings(max_examples=2000, deadline=None)
 @given(TEXT, TEXT, st.integers(1, 3), st.booleans(), st.booleans(), st.integers(32, 96), st.integers(0, 120))
 def test_any_text_gets_an_answer_or_one_clear_error(
-    tiny_bundle, question, context, top_k, impossible, align, max_seq_len, doc_stride
+    tiny_qa, question, context, top_k, impossible, align, max_seq_len, doc_stride
 ):
-    qa = _pipeline(tiny_bundle)
+    qa = tiny_qa
     try:
         answers = qa(
             question=question, context=context, top_k=top_k, handle_impossible_answer=impossible,
             align_to_words=align, max_seq_len=max_seq_len, doc_stride=doc_stride,
         )  # fmt: skip
-    except InputError as error:
-        assert any(m in str(error) for m in ("cannot be empty", "no room for the passage"))
+    except InputError as refused:
+        if not any(m in str(refused) for m in ("cannot be empty", "no room for the passage")):
+            raise
         return
     for answer in answers if isinstance(answers, list) else [answers]:
         assert context[answer["start"] : answer["end"]] == answer["answer"]
         assert 0 <= answer["start"] <= answer["end"] <= len(context)
         assert np.isfinite(answer["score"])
         assert answer["answer"] or impossible or not context.strip()
-
-
-_made = {}
-
-
-def _pipeline(tiny_bundle) -> QAPipeline:
-    return _made.setdefault("qa", None) or _made.update(qa=QAPipeline(tiny_bundle())) or _made["qa"]

@@ -10,6 +10,8 @@ from bskim_export.commands.common import console, tidy
 from bskim_export.errors import InputError
 from bskim_export.runtime.pipeline import QAPipeline
 
+_SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("engines", type=click.Path(path_type=Path), default="engines")
@@ -24,8 +26,8 @@ from bskim_export.runtime.pipeline import QAPipeline
 def main(engines, question, context, path, threshold):
     """Answer a question from the bundle ENGINES (default: engines/).
 
-    Prints the passage with the answer marked and what was skimmed dimmed, each dimmed part followed by the layer after
-    which it was dropped.
+    Prints the passage with the answer marked. What was skimmed is dimmed and in brackets, each followed by the layer
+    after which it was dropped.
     """
     if (context is None) == (path is None):
         raise InputError("Pass the passage with --context, or its file with --file.")
@@ -46,16 +48,13 @@ def main(engines, question, context, path, threshold):
 
 
 def render_passage(context: str, answer: dict) -> Text:
-    """Return the passage with the skimmed ranges dimmed, each followed by its layer, and the answer marked."""
-    text, done = Text(), 0
+    """Return the passage with each skimmed range dimmed, in brackets and with its layer, and the answer marked."""
+    passage, shown, done = Text(context), Text(), 0
+    passage.stylize("bold green", answer["start"], answer["end"])
     for skipped in answer["skipped"]:
-        text.append(context[done : skipped["start"]])
-        text.append(context[skipped["start"] : skipped["end"]], style="dim strike")
-        text.append(f" ⟨{skipped['layer']}⟩", style="dim cyan")
-        done = skipped["end"]
-        if answer["start"] >= done:
-            continue
-    text.append(context[done:])
-    if answer["answer"]:
-        text.highlight_words([answer["answer"]], style="bold green")
-    return text
+        start, end = skipped["start"], skipped["end"]
+        passage.stylize("dim", start, end)
+        shown.append_text(passage[done:start]).append("⟨", "cyan")
+        shown.append_text(passage[start:end]).append(f"⟩{str(skipped['layer']).translate(_SUBSCRIPT)}", "cyan")
+        done = end
+    return shown.append_text(passage[done:])

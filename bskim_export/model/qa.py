@@ -1,6 +1,6 @@
 """A Hugging Face encoder with skim predictors, and the reference for all that is exported."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -67,9 +67,16 @@ class BlockSkimForQuestionAnswering(nn.Module):
         self.family = find_family(config)
         # Only eager attention returns the map that the predictors read; sdpa returns nothing, with a mere warning.
         self.backbone = AutoModelForQuestionAnswering.from_config(config, attn_implementation="eager")
-        self.predictors = nn.ModuleDict(
-            {str(i): SkimPredictor(config.num_attention_heads, self.skim.block_size) for i in self.skim.layers}
-        )
+        self.predictors = self._fresh_predictors()
+
+    def add_predictors(self, layers: Sequence[int]) -> None:
+        """Give these layers fresh predictors, to be trained, and the default threshold; other layers lose theirs.
+
+        Raises:
+            CheckpointError: a layer that the model does not have.
+        """
+        self.skim = replace(SkimConfig.from_hf(self.config, layers), max_seq_len=self.skim.max_seq_len)
+        self.predictors = self._fresh_predictors()
 
     def set_thresholds(self, threshold: float) -> None:
         """Set the threshold of every layer that has a predictor, from 0 (keep every block) to 1."""
@@ -134,6 +141,10 @@ class BlockSkimForQuestionAnswering(nn.Module):
         positions = (live[:, None] * size + torch.arange(size)).flatten()
         logits[positions] = self.family.head(self.backbone)(hidden)[0]
         return ReferenceOutput(logits[:, 0], logits[:, 1], dropped, scores)
+
+    def _fresh_predictors(self) -> nn.ModuleDict:
+        heads, size = self.config.num_attention_heads, self.skim.block_size
+        return nn.ModuleDict({str(i): SkimPredictor(heads, size) for i in self.skim.layers})
 
     def _embed(self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None):
         if attention_mask is None:

@@ -1,0 +1,45 @@
+"""What an export costs: time and memory for a model of BERT-base's shape, random weights, predictors at every layer.
+
+    python -m bskim_export.bench.export_cost
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from bskim_export.commands.common import console, tidy
+
+
+@click.command()
+@click.option("--tokenizer", "checkpoint", default="examples/minilm-l6-squad", show_default=True,
+              help="A checkpoint directory with an uncased BERT tokenizer.")  # fmt: skip
+@tidy
+def main(checkpoint):
+    """Print how long bskim-export takes for BERT-base, and its peak memory."""
+    import torch
+    from transformers import BertConfig
+
+    from bskim_export.checkpoint import load_checkpoint, save_checkpoint
+    from bskim_export.model.qa import BlockSkimForQuestionAnswering
+
+    torch.manual_seed(0)
+    config = BertConfig()
+    config.augment_layers = list(range(config.num_hidden_layers))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.pt"
+        save_checkpoint(BlockSkimForQuestionAnswering(config).eval(), path, load_checkpoint(checkpoint).tokenizer)
+        start = time.perf_counter()
+        command = [sys.executable, "-m", "bskim_export.commands", "export", str(path), "--out", f"{folder}/engines"]
+        subprocess.run(command, check=True)
+        seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6  # KB on Linux
+    console.print(f"BERT-base: exported and verified in {seconds:.0f} s, peak memory {peak:.1f} GB", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

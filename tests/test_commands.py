@@ -1,0 +1,86 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+from conftest import EXAMPLE
+
+from bskim_export.commands import main as group
+from bskim_export.commands.ask import render_passage
+
+
+def run(*arguments):
+    return CliRunner().invoke(group, [str(a) for a in arguments])
+
+
+def test_bench_writes_the_three_rows(minilm_bundle, tmp_path):
+    done = run("bench", minilm_bundle, "--limit", 6, "--json", tmp_path / "report.json")
+    assert done.exit_code == 0, done.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["dataset"]["questions"] == 6
+    assert report["machine"]["threads"] >= 1
+    assert [r["name"] for r in report["rows"]] == ["dense-padded", "dense", "skim"]
+    padded, dense, skim = report["rows"]
+    for row in report["rows"]:
+        assert row["backend"] == "onnxruntime"
+        assert row["latency_ms"]["p50"] <= row["latency_ms"]["p95"] <= row["latency_ms"]["p99"]
+        assert len(row["kept_blocks"]) == 6
+        assert row["questions_per_second"] > 0
+    assert padded["f1"] == dense["f1"]
+    assert dense["speedup_macs"] == dense["speedup_time"] == 1
+    assert padded["gmacs_per_question"] > dense["gmacs_per_question"] > skim["gmacs_per_question"]
+    assert all(a >= b for a, b in zip(skim["kept_blocks"], skim["kept_blocks"][1:], strict=False))
+    assert set(dense["kept_blocks"]) == {1.0}
+
+
+def test_a_keep_schedule_keeps_those_shares_of_the_passage_blocks(minilm_bundle, tmp_path):
+    done = run("bench", minilm_bundle, "--limit", 6, "--keep-schedule", "1,0.5,0.2", "--json", tmp_path / "report.json")
+    assert done.exit_code == 0, done.output
+    skim = json.loads((tmp_path / "report.json").read_text())["rows"][2]
+    assert skim["kept_blocks"][0] == 1
+    assert 0.5 < skim["kept_blocks"][1] < 0.85  # question blocks stay, shares are rounded up
+    assert skim["kept_blocks"][2] == skim["kept_blocks"][5] < skim["kept_blocks"][1]
+
+
+def test_a_dense_bundle_is_benched_without_a_skim_row(tiny_bundle, tmp_path):
+    done = run("bench", tiny_bundle("bert", ()), "--limit", 3, "--json", tmp_path / "report.json")
+    assert done.exit_code == 0, done.output
+    assert [r["name"] for r in json.loads((tmp_path / "report.json").read_text())["rows"]] == ["dense-padded", "dense"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("bench", "nowhere"), "bskim-export MODEL --out nowhere"),
+        (("bench", "nowhere", "--data", "missing.json"), "There is no file 'missing.json'"),
+        (("bench", "nowhere", "--keep-schedule", "1,x"), "numbers separated by commas"),
+        (("export", "nowhere/at/all"), "does not exist"),
+        (("export", EXAMPLE, "--skim-layers", "9"), "no predictor for layers [9]"),
+        (("ask", "nowhere", "--question", "Who?"), "--context, or its file"),
+        (("ask", "nowhere", "--question", "Who?", "--file", "missing.txt"), "cannot be read"),
+    ],
+)
+def test_mistakes_get_one_clear_error(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run(*arguments)
+    assert done.exit_code in (1, 2)
+    assert message in " ".join(done.output.split())
+    assert "Traceback" not in done.output
+
+
+def test_ask_prints_the_passage_and_the_answer(minilm_bundle, tmp_path):
+    (tmp_path / "passage.txt").write_text("The book was written by Ada Lovelace in 1843.")
+    done = run("ask", minilm_bundle, "--question", "Who wrote the book?", "--file", tmp_path / "passage.txt")
+    assert done.exit_code == 0, done.output
+    assert "Answer    Ada Lovelace" in done.output
+
+
+def test_skimmed_ranges_are_bracketed_with_their_layer():
+    answer = {"answer": "b", "start": 2, "end": 3, "skipped": [{"start": 4, "end": 5, "layer": 11}]}
+    assert render_passage("a b c d", answer).plain == "a b ⟨c⟩₁₁ d"
+
+
+def test_export_and_help_read_well():
+    shown = run("export", "--help").output
+    assert "Examples:" in shown
+    assert "--skim-layers" in shown
+    assert all(name in run("--help").output for name in ("export", "bench", "ask"))

@@ -1,0 +1,81 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bskim_export.data.squad import load_squad, sample
+from bskim_export.errors import InputError
+from bskim_export.export.exporter import describe
+from bskim_export.runtime.windows import WindowMaker
+
+QUESTIONS = sample(load_squad(), 40, seed=9)
+
+
+@pytest.fixture(scope="module", params=["bert", "roberta"])
+def maker(request, tiny):
+    from tokenizers import Tokenizer
+
+    checkpoint = tiny(request.param)
+    return WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), describe(checkpoint))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(QUESTIONS), st.integers(64, 384), st.integers(0, 200))
+def test_windows_cover_the_passage_and_fit(maker, question, max_seq_len, doc_stride):
+    windows = maker(question.question, question.context, max_seq_len, doc_stride)
+    covered = np.zeros(len(question.context), bool)
+    for window in windows:
+        assert window.length <= max_seq_len
+        assert len(window.input_ids) % 32 == 0
+        assert len(window.input_ids) - window.length < 32
+        assert not window.is_passage[: window.question_length].any()
+        assert window.is_passage[window.question_length]
+        assert 32 * (window.question_blocks - 1) < window.question_length <= 32 * window.question_blocks
+        for sequence, (start, end) in zip(window.encoding.sequence_ids, window.encoding.offsets, strict=True):
+            if sequence == 1:
+                covered[start:end] = True
+    assert all(covered[i] for i, c in enumerate(question.context) if c.isascii() and c.isalnum())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(QUESTIONS), st.integers(64, 160), st.integers(0, 80))
+def test_a_window_may_leave_only_if_others_hold_what_shares_a_block_with_its_question(
+    maker, question, max_seq_len, doc_stride
+):
+    windows = maker(question.question, question.context, max_seq_len, doc_stride)
+    for before, window in pairwise(windows):
+        beside = letters(window, question.context, slice(0, 32 * window.question_blocks))
+        assert beside <= letters(before, question.context, slice(None)) or not window.may_leave
+    assert not windows[0].may_leave or windows[0].question_length % 32 == 0
+
+
+def letters(window, context, places) -> set[int]:
+    """Return the offsets of the visible characters that a window's tokens hold."""
+    held = zip(window.encoding.sequence_ids[places], window.encoding.offsets[places], strict=True)
+    return {c for sequence, span in held if sequence == 1 for c in range(*span) if not context[c].isspace()}
+
+
+def test_padding_and_positions_are_what_hugging_face_would_use(tiny):
+    from tokenizers import Tokenizer
+
+    for family, pad, first, pad_position in (("bert", 0, 0, None), ("roberta", 1, 2, 1)):
+        maker = WindowMaker(Tokenizer.from_str(tiny(family).tokenizer), describe(tiny(family)))
+        (window,) = maker("Who is it?", "It is Ada.", 384, 128)
+        rest = slice(window.length, None)
+        assert (window.input_ids[rest] == pad).all()
+        assert window.position_ids[: window.length].tolist() == list(range(first, first + window.length))
+        if pad_position is not None:
+            assert (window.position_ids[rest] == pad_position).all()
+
+
+def test_a_question_that_fills_the_window_is_refused_with_numbers(maker):
+    with pytest.raises(InputError, match=r"no room for the passage in a window of 64\. Shorten the question"):
+        maker("how " * 70, "It is Ada.", 64, 16)
+
+
+def test_a_stride_that_the_question_leaves_no_room_for_is_shortened(maker):
+    windows = maker("how " * 20, "word " * 100, 64, 60)
+    assert len(windows) > 1
+    assert windows[0].length == 64
