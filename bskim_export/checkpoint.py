@@ -3,7 +3,7 @@
 import json
 import os
 import pickle
-import tempfile
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ FORMAT = "bskim-export checkpoint"
 FORMAT_VERSION = 1
 SAVE_HINT = "Write one with bskim_export.save_checkpoint(model, 'model.pt', tokenizer)."
 
-_UNUSED = ("pooler.", "position_ids", "num_batches_tracked", "skim_predictor.conv3.", "cls.predictions.")
+_UNUSED = ("pooler.", "position_ids", "num_batches_tracked", "skim_predictor.conv3.")
 """Parts of a state dict that question answering does not need, by a piece of their names."""
 
 
@@ -86,13 +86,13 @@ def save_checkpoint(
         "tokenizer": _tokenizer_json(tokenizer),
         "state_dict": released_names(model),
     }
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with open(temporary, "wb") as stream:
             torch.save(content, stream)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -110,7 +110,7 @@ def _read_directory(path: Path) -> tuple[PretrainedConfig, str, dict[str, Tensor
         raise CheckpointError(f"'{path}' has no config.json: it is not a Hugging Face model directory.")
     try:
         config = AutoConfig.from_pretrained(path)
-    except (ValueError, KeyError, OSError) as error:
+    except Exception as error:  # config classes raise errors of their own for a value of a wrong type
         raise CheckpointError(f"'{path}/config.json' cannot be read: {error}") from None
     return config, _read_tokenizer(path), _read_weights(path)
 
@@ -118,7 +118,10 @@ def _read_directory(path: Path) -> tuple[PretrainedConfig, str, dict[str, Tensor
 def _read_weights(path: Path) -> dict[str, Tensor]:
     index = path / "model.safetensors.index.json"
     if index.is_file():
-        shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        try:
+            shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise CheckpointError(f"'{index}' is damaged: it has no weight_map. Download or save it again.") from None
     elif (path / "model.safetensors").is_file():
         shards = ["model.safetensors"]
     elif (path / "pytorch_model.bin").is_file():
@@ -150,12 +153,13 @@ def _read_file(path: Path) -> tuple[PretrainedConfig, str, dict[str, Tensor]]:
             f"'{path}' has checkpoint version {content.get('version')}; this release reads {FORMAT_VERSION}. "
             f"{SAVE_HINT}"
         )
-    if missing := {"config", "tokenizer", "state_dict"} - content.keys():
-        raise CheckpointError(f"'{path}' lacks {', '.join(sorted(missing))}. {SAVE_HINT}")
+    for name, kind in (("config", dict), ("tokenizer", str), ("state_dict", dict)):
+        if not isinstance(content.get(name), kind):
+            raise CheckpointError(f"'{path}' lacks its {name}, or it is damaged. {SAVE_HINT}")
     values = dict(content["config"])
     try:
         config = AutoConfig.for_model(values.pop("model_type"), **values)
-    except (ValueError, KeyError) as error:
+    except Exception as error:  # see _read_directory
         raise CheckpointError(f"The config in '{path}' cannot be read: {error}") from None
     return config, _tokenizer_json(content["tokenizer"]), content["state_dict"]
 
@@ -164,13 +168,14 @@ def _torch_load(path: Path):
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).split("\n")[0]
+        named = re.search(r"GLOBAL (\S+)", str(error))
         raise CheckpointError(
-            f"'{path}' was refused: it holds more than tensors and plain values, and loading it could run code "
-            f"({reason}). Save the state dict alone, or use safetensors. {SAVE_HINT}"
+            f"'{path}' was refused: it holds more than tensors and plain values"
+            f"{f' ({named[1]})' if named else ''}, and loading it could run code. Save the state dict alone, or use "
+            f"safetensors. {SAVE_HINT}"
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"'{path}' cannot be read as a PyTorch file: {str(error).splitlines()[0]}") from None
+        raise CheckpointError(f"'{path}' cannot be read as a PyTorch file: {_first_line(error)}") from None
 
 
 def _download(source: str) -> Path:
@@ -182,7 +187,7 @@ def _download(source: str) -> Path:
     try:  # tensors and JSON only
         return Path(snapshot_download(source, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"]))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = _first_line(error)
         raise CheckpointError(
             f"'{source}' is neither a file nor a directory here, and the Hugging Face Hub did not give it ({reason})."
         ) from None
@@ -190,7 +195,10 @@ def _download(source: str) -> Path:
 
 def _read_tokenizer(path: Path) -> str:
     if (path / "tokenizer.json").is_file():
-        return _tokenizer_json((path / "tokenizer.json").read_text(encoding="utf-8"))
+        try:
+            return _tokenizer_json((path / "tokenizer.json").read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise CheckpointError(f"'{path}/tokenizer.json' is damaged: {error}") from None
     if not any(
         (path / name).is_file() for name in ("vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
     ):
@@ -225,11 +233,15 @@ def _build(
     family = find_family(config)
     state = {_modern(name): value for name, value in state.items() if not any(u in name for u in _UNUSED)}
     present = [i for i in range(config.num_hidden_layers) if family.predictor_prefix(i) + "fc.weight" in state]
-    wanted = layers if layers is not None else [i for i in getattr(config, "augment_layers", present) if i in present]
+    wanted = layers if layers is not None else (getattr(config, "augment_layers", None) or present)
     if absent := sorted(set(wanted) - set(present)):
         raise CheckpointError(f"'{source}' has no predictor for layers {absent}; it has predictors for {present}.")
     config.num_labels = 2
-    model = BlockSkimForQuestionAnswering(config, SkimConfig.from_hf(config, wanted))
+    skim = SkimConfig.from_hf(config, wanted)
+    try:
+        model = BlockSkimForQuestionAnswering(config, skim)
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise CheckpointError(f"The config of '{source}' describes no model: {_first_line(error)}") from None
     expected = released_names(model)
     _check_names(expected, state, source, family.predictor_prefix(0).split(".")[0])
     model.backbone.load_state_dict({k: state[k] for k in model.backbone.state_dict() if k in state}, strict=False)
@@ -246,7 +258,7 @@ def _check_names(expected: dict[str, Tensor], state: dict[str, Tensor], source: 
     missing = sorted(expected.keys() - state.keys())
     extra = sorted(k for k in state.keys() - expected.keys() if "skim_predictor" not in k)
     if any(k.startswith("qa_outputs") for k in missing):
-        heads = sorted({k.split(".")[0] for k in extra} - {base}) or ["none"]
+        heads = sorted({k.split(".")[0] for k in extra} - {base, "embeddings", "encoder"}) or ["none"]
         raise CheckpointError(
             f"'{source}' has no question-answering head (qa_outputs); its head is: {', '.join(heads)}. "
             "Fine-tune it as a ...ForQuestionAnswering model first."
@@ -267,6 +279,10 @@ def _check_names(expected: dict[str, Tensor], state: dict[str, Tensor], source: 
 def _modern(name: str) -> str:
     """Rename LayerNorm parameters of checkpoints that were converted from TensorFlow."""
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _some(names: list[str]) -> str:

@@ -13,6 +13,7 @@ from bskim_export.checkpoint import FORMAT, load_checkpoint, released_names, sav
 from bskim_export.errors import CheckpointError
 from bskim_export.model.skim_config import SkimConfig
 
+HEADS = {"BertForSequenceClassification": "classifier", "BertModel": "none", "BertForMaskedLM": "cls"}
 PREDICTOR = "bert.encoder.layer.0.attention.self.skim_predictor."
 
 
@@ -50,6 +51,7 @@ def folder(model, wordpiece, tmp_path) -> Path:
 @torch.no_grad()
 def assert_same(loaded, model) -> None:
     ids = torch.randint(4, 2000, (2, 96), generator=torch.Generator().manual_seed(1))
+    assert loaded.skim == model.skim
     torch.testing.assert_close(vars(loaded(ids)), vars(model(ids)), rtol=0, atol=0)
 
 
@@ -62,10 +64,9 @@ def refusal(source, **options) -> str:
 @pytest.mark.parametrize("model", [("bert", ()), ("electra", (0, 1, 2)), ("roberta", (1,))], indirect=True)
 def test_saved_file_gives_the_same_model_back(saved, model, wordpiece):
     loaded = load_checkpoint(saved)
-    assert (loaded.model.skim, loaded.source, loaded.model.training) == (model.skim, "model.pt", False)
+    assert (loaded.source, loaded.model.training) == ("model.pt", False)
     assert_same(loaded.model, model)
     kept, given = Tokenizer.from_str(loaded.tokenizer), Tokenizer.from_str(wordpiece)
-    assert given.padding  # as training left it
     assert (kept.padding, kept.truncation, kept.get_vocab()) == (None, None, given.get_vocab())
 
 
@@ -115,7 +116,6 @@ def use_old_names_and_unused_parts(folder: Path) -> None:
 def test_every_kind_of_directory_loads(folder, model, convert):
     convert(folder)
     loaded = load_checkpoint(str(folder))
-    assert (loaded.model.skim, loaded.source) == (model.skim, "hf")
     assert_same(loaded.model, model)
     tokens = Tokenizer.from_str(loaded.tokenizer).encode("Naïve?", "東京").tokens
     assert tokens == ["[CLS]", "naive", "?", "[SEP]", "東", "京", "[SEP]"]
@@ -124,9 +124,6 @@ def test_every_kind_of_directory_loads(folder, model, convert):
 def test_layers_choose_among_the_predictors(folder):
     assert load_checkpoint(folder, layers=[2]).model.skim == SkimConfig(32, (2,), (0.45,), 384)
     assert "has no predictor for layers [1]; it has predictors for [0, 2]" in refusal(folder, layers=[1, 2])
-
-
-HEADS = {"BertForSequenceClassification": "classifier", "BertModel": "none", "BertForMaskedLM": "cls"}
 
 
 @pytest.mark.parametrize("kind", ["BertForQuestionAnswering", *HEADS])
@@ -149,7 +146,7 @@ def test_plain_models_load_if_they_answer_questions(wordpiece, tmp_path, kind):
         ("config.json", {"model_type": "t5", "classifier_dropout": 0.0}, "supported types: bert, electra, roberta"),
         ("config.json", {"model_type": "nonesuch"}, "config.json' cannot be read"),
         ("config.json", {"hidden_size": "32"}, "config.json' cannot be read"),
-        ("config.json", {"block_size": 6}, "block_size must be a multiple of 4, got 6"),
+        ("config.json", {"block_size": 6}, "must be a multiple of 4 up to"),
         ("config.json", {"max_seq_length": "384"}, "max_seq_length"),
         ("tokenizer.json", None, "Save it there with tokenizer.save_pretrained(...)"),
         ("tokenizer.json", b"{", "not a valid tokenizer.json"),
@@ -172,14 +169,13 @@ def test_damaged_directories_are_refused(folder, name, change, message):
     [
         ({"bert.pooler.weight": torch.ones(2)}, "(a bare state dict, perhaps?). Write one with bskim_export.save_"),
         ({"format": FORMAT, "version": 9}, "has checkpoint version 9; this release reads 1. Write one with"),
-        ({"format": FORMAT, "version": 1}, "lacks config, state_dict, tokenizer. Write one with"),
+        ({"format": FORMAT, "version": 1}, "lacks its config, or it is damaged. Write one with"),
         *((share, "model.pt' cannot be read as a PyTorch file") for share in (0.0, 0.001, 0.5, 0.999)),
     ],
 )
 def test_other_and_truncated_files_are_refused(saved, content, message):
-    os.truncate(saved, int(content * saved.stat().st_size)) if isinstance(content, float) else torch.save(
-        content, saved
-    )
+    truncated = saved.read_bytes()[: int(content * saved.stat().st_size)] if isinstance(content, float) else None
+    torch.save(content, saved) if truncated is None else saved.write_bytes(truncated)
     assert message in refusal(saved)
 
 
@@ -189,7 +185,8 @@ def test_code_in_a_file_is_refused_and_does_not_run(folder, tmp_path, name):
     (folder / "model.safetensors").unlink()
     torch.save({"format": FORMAT, "weights": trap}, path)
     message = refusal(path if name == "model.pt" else folder)
-    assert "was refused: it holds more than tensors and plain values, and loading it could run code" in message
+    assert "was refused: it holds more than tensors and plain values (" in message
+    assert "could run code" in message
     assert not os.path.exists(trap)
     torch.load(path, weights_only=False)
     assert os.path.exists(trap)  # so it would have run
@@ -199,5 +196,5 @@ def test_code_in_a_file_is_refused_and_does_not_run(folder, tmp_path, name):
 @pytest.mark.parametrize("path", ["missing.pt", "./nowhere", "some/deep/folder", "/nowhere/model", "model.safetensors"])
 def test_paths_that_hold_no_model_are_named(folder, monkeypatch, path):
     monkeypatch.chdir(folder)
-    alone = f"'{path}' holds weights only. Pass its directory, with config.json and tokenizer.json beside it."
-    assert refusal(path) == (alone if path == "model.safetensors" else f"'{path}' does not exist.")
+    reason = "holds weights only. Pass its directory, with" if path == "model.safetensors" else "does not exist."
+    assert refusal(path).startswith(f"'{path}' {reason}")

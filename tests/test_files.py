@@ -128,15 +128,15 @@ def test_targets_that_may_be_written_pass(out):
 
 
 def test_partial_directory_of_a_dead_process_is_removed(out, before, dead_pid):
-    fill(out.parent / f".engines.partial-{dead_pid}", "half")
+    fill(out.parent / f".engines.partial-{dead_pid}-0123abcd", "half")
     write_new(out)
     assert contents(out) == bundle_of("new")
     assert os.listdir(out.parent) == ["engines"]
 
 
 def test_bundle_that_a_dead_process_had_set_aside_comes_back(out, dead_pid):
-    fill(out.parent / f".engines.old-{dead_pid}", "old")
-    fill(out.parent / f".engines.partial-{dead_pid}", "half")
+    fill(out.parent / f".engines.old-{dead_pid}-0123abcd", "old")
+    fill(out.parent / f".engines.partial-{dead_pid}-0123abcd", "half")
     with pytest.raises(RuntimeError, match="disk full"):
         write_and_fail(out)
     assert contents(out) == bundle_of("old")
@@ -145,7 +145,7 @@ def test_bundle_that_a_dead_process_had_set_aside_comes_back(out, dead_pid):
 
 def test_bundle_that_was_set_aside_is_removed_when_the_new_one_took_its_place(out, dead_pid):
     fill(out, "newer")
-    fill(out.parent / f".engines.old-{dead_pid}", "old")
+    fill(out.parent / f".engines.old-{dead_pid}-0123abcd", "old")
     with pytest.raises(RuntimeError, match="disk full"):
         write_and_fail(out)
     assert contents(out) == bundle_of("newer")
@@ -153,7 +153,7 @@ def test_bundle_that_was_set_aside_is_removed_when_the_new_one_took_its_place(ou
 
 
 def test_partial_directory_of_a_running_process_stays(out):
-    running = fill(out.parent / f".engines.partial-{os.getppid()}", "half")
+    running = fill(out.parent / f".engines.partial-{os.getppid()}-0123abcd", "half")
     write_new(out)
     assert contents(running) == bundle_of("half")
 
@@ -166,15 +166,15 @@ def test_folders_that_only_look_alike_stay(out, dead_pid, name):
 
 
 def test_bundle_set_aside_for_another_target_stays(out, before, dead_pid):
-    other = fill(out.parent / f".engines.v2.old-{dead_pid}", "v2")
+    other = fill(out.parent / f".engines.v2.old-{dead_pid}-0123abcd", "v2")
     write_new(out)
     assert contents(other) == bundle_of("v2")
 
 
 def test_leftovers_under_the_own_process_id_neither_block_nor_get_lost(out):
     """In a container, every run may have the same process id."""
-    fill(out.parent / f".engines.partial-{os.getpid()}", "half")
-    fill(out.parent / f".engines.old-{os.getpid()}", "old")
+    fill(out.parent / f".engines.partial-{os.getpid()}-0123abcd", "half")
+    fill(out.parent / f".engines.old-{os.getpid()}-0123abcd", "old")
     with pytest.raises(RuntimeError, match="disk full"):
         write_and_fail(out)
     assert contents(out) == bundle_of("old")
@@ -182,7 +182,7 @@ def test_leftovers_under_the_own_process_id_neither_block_nor_get_lost(out):
 
 def test_name_with_pattern_characters_is_cleaned_too(out, dead_pid):
     target = out.parent / "engines[1]"
-    fill(out.parent / f".engines[1].old-{dead_pid}", "old")
+    fill(out.parent / f".engines[1].old-{dead_pid}-0123abcd", "old")
     with pytest.raises(RuntimeError, match="disk full"):
         write_and_fail(target)
     assert contents(target) == bundle_of("old")

@@ -1,6 +1,6 @@
 """How long a fresh process takes from a bundle to its first answer, interpreter and imports included.
 
-    python -m bskim_export.bench.cold_start engines/
+python -m bskim_export.bench.cold_start engines/
 """
 
 import statistics

@@ -1,6 +1,6 @@
 """What an export costs: time and memory for a model of BERT-base's shape, random weights, predictors at every layer.
 
-    python -m bskim_export.bench.export_cost
+python -m bskim_export.bench.export_cost
 """
 
 import resource

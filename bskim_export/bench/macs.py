@@ -29,7 +29,8 @@ def window_macs(model: Model, result: WindowResult, question_blocks: int, skim_l
         skim_layers: the layers whose predictors ran
     """
     alive = _macs(model, result.dropped_after, model.block_size)
-    scored = sum(max(0, int((result.dropped_after >= layer).sum()) - question_blocks) for layer in skim_layers)
+    guarded = question_blocks + (result.earlier is not None)  # a second run holds one block
+    scored = sum(max(0, int((result.dropped_after >= layer).sum()) - guarded) for layer in skim_layers)
     earlier = window_macs(model, result.earlier, question_blocks, skim_layers) if result.earlier else 0
     return alive + scored * model.predictor_macs + earlier
 

@@ -121,8 +121,7 @@ def compare(
             for a, b in zip(ours, theirs, strict=True):
                 parity.blocks += len(b.dropped_after)
                 parity.different_blocks += int((a.dropped_after != b.dropped_after).sum())
-            arguments = {"question": question.question, "context": question.context}
-            answers = [p.run(**arguments, max_answer_len=30) for p in (pipeline, reference)]
+            answers = [pipeline.decode(question.context, windows, r, max_answer_len=30)[0] for r in (ours, theirs)]
             parity.different_answers += answers[0]["answer"] != answers[1]["answer"]
         reference.orchestrator.ties.clear()
         progress()

@@ -41,20 +41,26 @@ class SkimConfig:
         Raises:
             CheckpointError: a layer that the model does not have, a threshold outside 0 to 1, a bad block size.
         """
-        layers = tuple(sorted(set(getattr(config, "augment_layers", ()) if layers is None else layers)))
+        layers = (getattr(config, "augment_layers", None) or ()) if layers is None else layers
+        layers = tuple(sorted(set(layers)))
         if bad := [i for i in layers if not 0 <= i < config.num_hidden_layers]:
             raise CheckpointError(f"The model has layers 0 to {config.num_hidden_layers - 1}; there is no layer {bad}.")
         block_size = getattr(config, "block_size", 32)
         limit = config.max_position_embeddings - position_offset(config)
-        max_seq_len = min(getattr(config, "max_seq_length", None) or limit, limit)
-        if not isinstance(block_size, int) or not 1 <= block_size <= limit:
-            raise CheckpointError(f"block_size in config.json must be from 1 to {limit}, got {block_size!r}.")
+        max_seq_len = getattr(config, "max_seq_length", None) or limit
+        if not isinstance(max_seq_len, int) or max_seq_len < 1:
+            raise CheckpointError(f"max_seq_length in config.json must be a whole number, got {max_seq_len!r}.")
+        if not isinstance(block_size, int) or block_size % 4 or not 4 <= block_size <= limit:
+            raise CheckpointError(
+                f"block_size in config.json must be a multiple of 4 up to {limit} (the predictor pools twice), "
+                f"got {block_size!r}."
+            )
         value = getattr(config, "skim_threshold", DEFAULT_THRESHOLD)
         by_layer = value if isinstance(value, dict) else {str(i): value for i in layers}
         thresholds = tuple(by_layer.get(str(i), DEFAULT_THRESHOLD) for i in layers)
         if bad := [t for t in thresholds if isinstance(t, bool) or not isinstance(t, (int, float)) or not 0 <= t <= 1]:
             raise CheckpointError(f"skim_threshold in config.json must be from 0 to 1, got {bad[0]!r}.")
-        return cls(block_size, layers, thresholds, max_seq_len)
+        return cls(block_size, layers, thresholds, min(max_seq_len, limit))
 
     def write_to(self, config: PretrainedConfig) -> None:
         """Store the settings in a Hugging Face config; `from_hf` reads them back."""

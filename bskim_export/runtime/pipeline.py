@@ -6,7 +6,7 @@ from pathlib import Path
 from bskim_export.backends.base import Backend
 from bskim_export.bundle import TOKENIZER, read_manifest, verify_files
 from bskim_export.errors import InputError
-from bskim_export.runtime.arguments import Example, parse_examples
+from bskim_export.runtime.arguments import parse_examples
 from bskim_export.runtime.decode import best_spans, span_to_chars
 from bskim_export.runtime.orchestrator import Orchestrator, WindowResult
 from bskim_export.runtime.policy import Policy, Thresholds, check_threshold
@@ -115,7 +115,9 @@ class QAPipeline:
         results = self.skim(windows, must_answer=not handle_impossible_answer)
         answers = []
         for example, own, outcome in zip(examples, windows, results, strict=True):
-            found = self._decode(example, own, outcome, top_k, max_answer_len, handle_impossible_answer, align_to_words)
+            found = self.decode(
+                example.context, own, outcome, top_k, max_answer_len, handle_impossible_answer, align_to_words
+            )
             if return_skim:
                 skipped = skipped_ranges(own, outcome, self.orchestrator.block_size)
                 found = [{**a, "skipped": skipped} for a in found]
@@ -159,16 +161,17 @@ class QAPipeline:
                 results[i] = result
         return results
 
-    def _decode(
+    def decode(
         self,
-        example: Example,
+        context: str,
         windows: Sequence[Window],
         results: Sequence[WindowResult],
-        top_k: int,
-        max_answer_len: int,
-        handle_impossible_answer: bool,
-        align_to_words: bool,
+        top_k: int = 1,
+        max_answer_len: int = 15,
+        handle_impossible_answer: bool = False,
+        align_to_words: bool = True,
     ) -> list[dict]:
+        """Return the best answers of one question from what became of its windows, best first."""
         count = top_k * 2 + 10 if align_to_words else top_k
         found: dict[str, dict] = {}
         null_score = 1.0
@@ -178,7 +181,7 @@ class QAPipeline:
             null_score = min(null_score, null)
             for first, last, score in spans:
                 start, end = span_to_chars(window, first, last, align_to_words)
-                text = example.context[start:end]
+                text = context[start:end]
                 known = found.setdefault(text.lower(), {"score": 0.0, "start": start, "end": end, "answer": text})
                 known["score"] += score
         answers = list(found.values())

@@ -68,7 +68,7 @@ class KeepSchedule:
         first, counts = runs(window[order])
         rank = np.arange(len(order)) - np.repeat(first, counts)
         keep = np.empty(len(order), bool)
-        keep[order] = rank < np.ceil(share * initial[order] - 1e-9)
+        keep[order] = rank < np.maximum(1, np.ceil(share * initial[order] - 1e-9))
         return keep
 
 
