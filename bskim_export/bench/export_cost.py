@@ -18,8 +18,9 @@ from bskim_export.commands.common import console, tidy
 @click.command()
 @click.option("--tokenizer", "checkpoint", default="examples/minilm-l6-squad", show_default=True,
               help="A checkpoint directory with an uncased BERT tokenizer.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), help="Keep the bundle here. [default: it is thrown away]")
 @tidy
-def main(checkpoint):
+def main(checkpoint, out):
     """Print how long bskim-export takes for BERT-base, and its peak memory."""
     import torch
     from transformers import BertConfig
@@ -34,7 +35,8 @@ def main(checkpoint):
         path = Path(folder) / "model.pt"
         save_checkpoint(BlockSkimForQuestionAnswering(config).eval(), path, load_checkpoint(checkpoint).tokenizer)
         start = time.perf_counter()
-        command = [sys.executable, "-m", "bskim_export.commands", "export", str(path), "--out", f"{folder}/engines"]
+        out = out or Path(folder) / "engines"
+        command = [sys.executable, "-m", "bskim_export.commands", "export", str(path), "--out", str(out)]
         subprocess.run(command, check=True)
         seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6  # KB on Linux
