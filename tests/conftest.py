@@ -46,10 +46,12 @@ def byte_level(squad) -> str:
     return tokenizer.to_str()
 
 
-def make_model(config, layers) -> BlockSkimForQuestionAnswering:
+def make_model(config, layers, max_seq_len: int | None = 384) -> BlockSkimForQuestionAnswering:
     """Return a random model whose predictors disagree with each other about many blocks."""
     torch.manual_seed(0)
-    model = BlockSkimForQuestionAnswering(config, SkimConfig(32, tuple(layers), (0.5,) * len(layers), 384)).eval()
+    if max_seq_len is not None:
+        config.max_seq_length = max_seq_len
+    model = BlockSkimForQuestionAnswering(config, SkimConfig.from_hf(config, layers)).eval()
     with torch.no_grad():
         for name, parameter in model.backbone.named_parameters():  # far from their initial zeros and ones
             sharp = 5.0 if "query" in name or "key" in name else 1.0

@@ -9,10 +9,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import EXAMPLE
+from conftest import EXAMPLE, SHAPE, make_model
+from transformers import BertConfig
 
 from bskim_export import QAPipeline, export_bundle, save_checkpoint
 from bskim_export.bundle import read_manifest, verify_files
+from bskim_export.checkpoint import Checkpoint
 from bskim_export.data.squad import sample
 from bskim_export.errors import BundleError, CheckpointError, ParityError
 from bskim_export.export import exporter
@@ -135,6 +137,13 @@ def test_an_interrupted_export_leaves_nothing(tiny, tmp_path, number):
     assert process.returncode == 130
     assert "Interrupted" in errors
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.pt"]
+
+
+def test_windows_end_where_whole_blocks_of_positions_end(wordpiece, tmp_path, squad):
+    model = make_model(BertConfig(**SHAPE, max_position_embeddings=100), (1,), max_seq_len=None)
+    assert model.skim.max_seq_len == 96
+    export_bundle(Checkpoint(model, wordpiece, "short"), tmp_path / "x", questions=sample(squad, 2))
+    assert QAPipeline(tmp_path / "x")(question="Who?", context="It is Ada. " * 99)["answer"]
 
 
 def test_the_example_checkpoint_is_the_papers_naming(minilm):

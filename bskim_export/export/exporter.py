@@ -32,7 +32,6 @@ from bskim_export.export.weights import NAME as WEIGHTS
 from bskim_export.export.weights import WeightStore
 from bskim_export.model.predictor import InferencePredictor
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
-from bskim_export.model.skim_config import position_offset
 from bskim_export.runtime.pipeline import QAPipeline
 
 Progress = Callable[[str, int, int], None]
@@ -154,7 +153,7 @@ def describe(checkpoint: Checkpoint) -> Model:
         raise CheckpointError(
             "The tokenizer adds no special tokens around a question and a passage; is it this model's?"
         )
-    offset = position_offset(config)
+    offset = model.family.position_offset
     return Model(
         family=config.model_type,
         source=checkpoint.source,
@@ -171,7 +170,7 @@ def describe(checkpoint: Checkpoint) -> Model:
         cls_token_id=pair.ids[0],
         predictor_macs=next((p.macs for p in model.predictors.values()), 0),
         position_offset=offset,
-        pad_position=config.pad_token_id if offset else None,
+        pad_position=offset - 1 if offset else None,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from transformers import PretrainedConfig
 
 from bskim_export.errors import CheckpointError
+from bskim_export.model.families import find_family
 
 DEFAULT_THRESHOLD = 0.5
 
@@ -46,7 +47,7 @@ class SkimConfig:
         if bad := [i for i in layers if not 0 <= i < config.num_hidden_layers]:
             raise CheckpointError(f"The model has layers 0 to {config.num_hidden_layers - 1}; there is no layer {bad}.")
         block_size = getattr(config, "block_size", 32)
-        limit = config.max_position_embeddings - position_offset(config)
+        limit = config.max_position_embeddings - find_family(config).position_offset
         max_seq_len = getattr(config, "max_seq_length", None) or limit
         if not isinstance(max_seq_len, int) or max_seq_len < 1:
             raise CheckpointError(f"max_seq_length in config.json must be a whole number, got {max_seq_len!r}.")
@@ -60,7 +61,8 @@ class SkimConfig:
         thresholds = tuple(by_layer.get(str(i), DEFAULT_THRESHOLD) for i in layers)
         if bad := [t for t in thresholds if isinstance(t, bool) or not isinstance(t, (int, float)) or not 0 <= t <= 1]:
             raise CheckpointError(f"skim_threshold in config.json must be from 0 to 1, got {bad[0]!r}.")
-        return cls(block_size, layers, thresholds, min(max_seq_len, limit))
+        whole = limit // block_size * block_size  # a window's last block has positions for its padding too
+        return cls(block_size, layers, thresholds, min(max_seq_len, whole))
 
     def write_to(self, config: PretrainedConfig) -> None:
         """Store the settings in a Hugging Face config; `from_hf` reads them back."""
@@ -68,8 +70,3 @@ class SkimConfig:
         config.augment_layers = list(self.layers)
         config.skim_threshold = {str(i): t for i, t in zip(self.layers, self.thresholds, strict=True)}
         config.max_seq_length = self.max_seq_len
-
-
-def position_offset(config: PretrainedConfig) -> int:
-    """Return the position id of a window's first token: RoBERTa begins behind its padding index."""
-    return config.pad_token_id + 1 if config.model_type == "roberta" else 0

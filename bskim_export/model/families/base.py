@@ -11,7 +11,12 @@ Attend = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 
 
 class Family(Protocol):
-    """Access to the parts of a Hugging Face question-answering model."""
+    """Access to the parts of a Hugging Face question-answering model.
+
+    position_offset: the position id of a window's first token; if above 0, padding has the one before it
+    """
+
+    position_offset: int
 
     def __init__(self, config: PretrainedConfig): ...
 

@@ -24,6 +24,8 @@ class BertFamily:
 
     def __init__(self, config: PretrainedConfig):
         self.base = config.model_type
+        # RoBERTa numbers its positions from behind the padding index
+        self.position_offset = config.pad_token_id + 1 if config.model_type == "roberta" else 0
 
     def layers(self, model: nn.Module) -> nn.ModuleList:
         return getattr(model, self.base).encoder.layer
