@@ -10,6 +10,9 @@ _COMMANDS = {
     "export": "Split a model into stages, export them to ONNX, and prove them against PyTorch.",
     "bench": "Measure a bundle on real questions.",
     "ask": "Answer a question about a passage, and show what was skimmed.",
+    "overhead": "Measure what splitting into stages costs.",
+    "cold-start": "Measure a fresh process, from a bundle to its first answer.",
+    "export-cost": "Measure the export of a model of BERT-base's shape.",
 }
 
 
@@ -18,7 +21,7 @@ class _Lazy(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, context, name):
-        return import_module(f"bskim_export.commands.{name}").main if name in _COMMANDS else None
+        return import_module(f"bskim_export.commands.{name.replace('-', '_')}").main if name in _COMMANDS else None
 
     def format_commands(self, context, formatter):
         with formatter.section("Commands"):

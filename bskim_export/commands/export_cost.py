@@ -1,7 +1,4 @@
-"""What an export costs: time and memory for a model of BERT-base's shape, random weights, predictors at every layer.
-
-python -m bskim_export.bench.export_cost
-"""
+"""What an export costs: time and memory for a model of BERT-base's shape, random weights, predictors at every layer."""
 
 import resource
 import subprocess
@@ -41,7 +38,3 @@ def main(checkpoint, out):
         seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6  # KB on Linux
     console.print(f"BERT-base: exported and verified in {seconds:.0f} s, peak memory {peak:.1f} GB", highlight=False)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,4 @@
-"""How long a fresh process takes from a bundle to its first answer, interpreter and imports included.
-
-python -m bskim_export.bench.cold_start engines/
-"""
+"""How long a fresh process takes from a bundle to its first answer, interpreter and imports included."""
 
 import statistics
 import subprocess
@@ -37,7 +34,3 @@ def main(engines, repeats):
         f"({min(seconds):.2f} to {max(seconds):.2f})",
         highlight=False,
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,29 @@
+"""bskim overhead: what splitting a model into stages costs."""
+
+from pathlib import Path
+
+import click
+
+from bskim_export.bench.overhead import measure_overhead
+from bskim_export.commands.common import console, tidy
+from bskim_export.data.squad import load_squad, sample
+from bskim_export.runtime.pipeline import QAPipeline
+
+
+@click.command()
+@click.argument("engines", type=click.Path(path_type=Path), default="engines")
+@click.option("--windows", "count", default=64, show_default=True, help="Real SQuAD windows, unpadded.")
+@click.option("--repeats", default=7, show_default=True)
+@tidy
+def main(engines, count, repeats):
+    """Print how much slower the staged model is than one whole graph when nothing is dropped."""
+    pipeline = QAPipeline(engines)
+    limit = pipeline.manifest.model.max_seq_len
+    windows = [w for q in sample(load_squad(), count) for w in pipeline.windows(q.question, q.context, limit, 128)]
+    windows = sorted(windows[:count], key=lambda w: len(w.input_ids))
+    for size in (1, 8):
+        batches = [windows[i : i + size] for i in range(0, len(windows), size)]
+        overhead = measure_overhead(pipeline, batches, repeats)
+        console.print(
+            f"batch {size}: staged with every predictor, nothing dropped: {overhead:+.1%} over one whole graph"
+        )
