@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -95,6 +96,19 @@ def test_batches_do_not_change_answers(minilm_bundle, squad):
     texts = {"question": [q.question for q in questions], "context": [q.context for q in questions]}
     answers = [[a["answer"] for a in QAPipeline(minilm_bundle, batch_size=b)(**texts)] for b in (1, 5, 24)]
     assert answers[0] == answers[1] == answers[2]
+
+
+def test_threads_share_a_pipeline(minilm_qa, squad):
+    questions = sample(squad, 16, seed=12)
+    settings = [(q, stride) for q in questions for stride in (0, 32, 128)]
+
+    def answer(setting):
+        question, stride = setting
+        return minilm_qa(question=question.question, context=question.context, max_seq_len=160, doc_stride=stride)
+
+    alone = [answer(s)["answer"] for s in settings]
+    with ThreadPoolExecutor(4) as threads:
+        assert [a["answer"] for a in threads.map(answer, settings)] == alone
 
 
 @pytest.mark.parametrize(
