@@ -11,7 +11,7 @@ import hashlib
 import json
 import types
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from bskim_export.errors import BundleError
@@ -86,7 +86,6 @@ class Manifest:
     files: dict[str, str]
     versions: dict[str, str]
     format_version: int = FORMAT_VERSION
-    notes: list[str] = field(default_factory=list)
 
     @property
     def skim_layers(self) -> list[int]:

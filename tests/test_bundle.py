@@ -32,7 +32,6 @@ def manifest():
         precision="fp32",
         files={},
         versions={"torch": "2.11"},
-        notes=["größer als nötig"],
     )
 
 
@@ -69,10 +68,9 @@ def test_a_whole_number_is_read_as_a_float_where_one_belongs(edit):
 
 def test_fields_with_defaults_may_be_missing(edit):
     def strip(raw):
-        del raw["notes"], raw["model"]["position_offset"], raw["stages"][1]["skim"]
+        del raw["model"]["position_offset"], raw["stages"][1]["skim"]
 
     manifest = read_manifest(edit(strip))
-    assert manifest.notes == []
     assert manifest.model.position_offset == 0
     assert manifest.stages[1].skim is None
 

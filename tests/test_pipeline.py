@@ -96,6 +96,8 @@ def test_batches_do_not_change_answers(minilm_bundle, squad):
     texts = {"question": [q.question for q in questions], "context": [q.context for q in questions]}
     answers = [[a["answer"] for a in QAPipeline(minilm_bundle, batch_size=b)(**texts)] for b in (1, 5, 24)]
     assert answers[0] == answers[1] == answers[2]
+    again = QAPipeline(minilm_bundle)(**texts, batch_size=3, max_question_len=64, padding="longest")
+    assert [a["answer"] for a in again] == answers[0]
 
 
 def test_threads_share_a_pipeline(minilm_qa, squad):
@@ -127,6 +129,7 @@ def test_threads_share_a_pipeline(minilm_qa, squad):
         ({"question": "a", "context": "x", "max_answer_len": 0}, "max_answer_len parameter should be >= 1"),
         ({"question": "a", "context": "x", "doc_stride": -1}, "doc_stride parameter should be >= 0"),
         ({"question": "a", "context": "x", "max_seq_len": 9999}, "at most 384"),
+        ({"question": "a", "context": "x", "batch_size": 0}, "batch_size parameter should be >= 1"),
         ({"data": {"question": "a"}}, "no 'context'"),
     ],
 )

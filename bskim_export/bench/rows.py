@@ -25,8 +25,8 @@ class RecordingPipeline(QAPipeline):
 
     last: tuple[Sequence[Sequence[Window]], list[list[WindowResult]]]
 
-    def skim(self, windows, must_answer=True, policy=None):
-        results = super().skim(windows, must_answer, policy)
+    def skim(self, windows, must_answer=True, policy=None, batch_size=None):
+        results = super().skim(windows, must_answer, policy, batch_size)
         self.last = (windows, results)
         return results
 
@@ -113,9 +113,8 @@ def measure(
         part = questions[start : start + size]
         texts = {"question": [q.question for q in part], "context": [q.context for q in part]}
         for row in _turn(rows, n):
-            row.pipeline.batch_size = batch_size
             begin = time.perf_counter()
-            row.pipeline.run(**texts, **options)
+            row.pipeline.run(**texts, **options, batch_size=batch_size)
             row.batch_seconds += time.perf_counter() - begin
         for _ in part:
             progress()

@@ -1,6 +1,7 @@
 """QAPipeline: questions and contexts in, answers out."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from bskim_export.backends.base import Backend
@@ -80,6 +81,9 @@ class QAPipeline:
         handle_impossible_answer: bool = False,
         align_to_words: bool = True,
         return_skim: bool = False,
+        batch_size: int | None = None,
+        max_question_len: int | None = None,
+        padding: str | bool | None = None,
     ) -> dict | list:
         """Answer one question or many.
 
@@ -94,6 +98,8 @@ class QAPipeline:
             align_to_words: widen an answer to whole words
             return_skim: add "skipped" to each answer: [{"start", "end", "layer"}], the character ranges of the
                 context that were dropped, and after which layer (numbered from 0)
+            batch_size: instead of the pipeline's, for this call
+            max_question_len, padding: accepted and without effect, as they were with fast tokenizers
 
         Returns:
             {"score", "start", "end", "answer"} for one question, a list for several. `start` and `end` are character
@@ -110,9 +116,10 @@ class QAPipeline:
         doc_stride = min(128, max_seq_len // 2) if doc_stride is None else _at_least(0, "doc_stride", doc_stride)
         _at_least(1, "top_k", top_k)
         _at_least(1, "max_answer_len", max_answer_len)
+        batch_size = self.batch_size if batch_size is None else _at_least(1, "batch_size", batch_size)
 
         windows = [self.windows(e.question, e.context, max_seq_len, doc_stride) for e in examples]
-        results = self.skim(windows, must_answer=not handle_impossible_answer)
+        results = self.skim(windows, must_answer=not handle_impossible_answer, batch_size=batch_size)
         answers = []
         for example, own, outcome in zip(examples, windows, results, strict=True):
             found = self.decode(
@@ -125,7 +132,11 @@ class QAPipeline:
         return answers[0] if len(answers) == 1 else answers
 
     def skim(
-        self, windows: Sequence[Sequence[Window]], must_answer: bool = True, policy: Policy | None = None
+        self,
+        windows: Sequence[Sequence[Window]],
+        must_answer: bool = True,
+        policy: Policy | None = None,
+        batch_size: int | None = None,
     ) -> list[list[WindowResult]]:
         """Run the windows of several questions.
 
@@ -134,27 +145,30 @@ class QAPipeline:
             must_answer: a question whose windows have all left gets its most promising window run once more, with
                 that window's best block held
             policy: instead of the pipeline's thresholds
+            batch_size: windows that run together; default: the pipeline's
 
         Returns:
             per question, one result per window.
         """
-        policy = policy or self.policy
+        run = partial(self._run_batches, policy or self.policy, batch_size or self.batch_size)
         flat = [w for own in windows for w in own]
-        done = self._run_batches(flat, policy)
+        done = run(flat)
         if must_answer:
             again = [best for start, own in _groups(windows) if (best := _most_promising(done, start, len(own))) >= 0]
             held = [done[i].best_block for i in again]
-            for i, result in zip(again, self._run_batches([flat[i] for i in again], policy, held), strict=True):
+            for i, result in zip(again, run([flat[i] for i in again], held), strict=True):
                 result.earlier = done[i]
                 done[i] = result
         return [done[start : start + len(own)] for start, own in _groups(windows)]
 
-    def _run_batches(self, windows: list[Window], policy: Policy, held: list[int] | None = None) -> list[WindowResult]:
+    def _run_batches(
+        self, policy: Policy, batch_size: int, windows: list[Window], held: list[int] | None = None
+    ) -> list[WindowResult]:
         # Windows of like length together: the attention grid is as wide as its longest window.
         order = sorted(range(len(windows)), key=lambda i: len(windows[i].input_ids))
         results: list[WindowResult] = [None] * len(windows)  # type: ignore[list-item]
-        for start in range(0, len(order), self.batch_size):
-            part = order[start : start + self.batch_size]
+        for start in range(0, len(order), batch_size):
+            part = order[start : start + batch_size]
             forced = [held[i] for i in part] if held else None
             done = self.orchestrator.run([windows[i] for i in part], policy, forced)
             for i, result in zip(part, done, strict=True):

@@ -71,7 +71,7 @@ class WindowMaker:
 
         Args:
             max_seq_len: positions of a window at most, special tokens included
-            doc_stride: passage tokens that neighbouring windows share; halved room if the question leaves less
+            doc_stride: passage tokens that neighbouring windows share; half of the room, if the question leaves less
 
         Raises:
             InputError: the question or the context has no words, or the question fills the window.
