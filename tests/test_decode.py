@@ -52,6 +52,21 @@ def test_spans_and_scores_are_those_of_the_removed_pipeline(data, passage, max_a
         assert any((i, j) == (a, b) and np.isclose(score, s, rtol=1e-5) for s, a, b in theirs)
 
 
+def test_the_best_span_is_found_however_little_was_kept():
+    generator = np.random.default_rng(0)
+    window = FakeWindow(300)
+    n = len(window.input_ids)
+    for _ in range(400):
+        start, end = generator.normal(0, 4, (2, n)).astype(np.float32)
+        kept = np.arange(n) < 3
+        kept[generator.integers(3, n, 3)] = True
+        result = WindowResult(np.where(kept, start, -np.inf), np.where(kept, end, -np.inf), np.zeros(1, np.int16))
+        count = int(generator.integers(4, 60))
+        ours, _ = best_spans(window, result, CLS, 15, count)
+        theirs, _ = removed_pipeline(start, end, window.is_passage, window.input_ids == CLS, kept, 15)
+        np.testing.assert_allclose([s for *_, s in ours], [s for s, *_ in theirs[:count]], rtol=1e-5)
+
+
 def test_nothing_kept_of_the_passage_gives_no_span():
     window = FakeWindow(4)
     logits = np.where(window.is_passage, -np.inf, 0.0).astype(np.float32)

@@ -28,8 +28,8 @@ def best_spans(
     ahead = np.lib.stride_tricks.sliding_window_view(np.concatenate([end, np.zeros(width - 1)]), width)
     scores = (start[:, None] * ahead).ravel()  # [S, width]: the span from s to s + d
     allowed = np.count_nonzero(scores)
-    best = np.argpartition(-scores, min(count, len(scores)) - 1)[: min(count, allowed)]
-    best = best[np.argsort(-scores[best], kind="stable")]
+    best = np.argpartition(-scores, min(count, len(scores)) - 1)[:count]
+    best = best[np.argsort(-scores[best], kind="stable")][:allowed]  # only now: a partition is not in order
     return [(int(i // width), int(i // width + i % width), float(scores[i])) for i in best], null
 
 

@@ -44,8 +44,6 @@ class QAPipeline:
         threshold: float | None = None,
         backend: Backend | None = None,
     ):
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {batch_size}.")
         folder = Path(bundle)
         self.manifest = read_manifest(folder)
         if threshold is None:
@@ -58,7 +56,7 @@ class QAPipeline:
             from bskim_export.backends.onnxruntime import OnnxRuntimeBackend
 
             backend = OnnxRuntimeBackend(threads)
-        self.batch_size = batch_size
+        self.batch_size = _at_least(1, "batch_size", batch_size)
         self.windows = WindowMaker(folder / TOKENIZER, self.manifest.model)
         self.orchestrator = Orchestrator(folder, self.manifest, backend)
         skims = any(self.policy.scores(layer) for layer in self.manifest.skim_layers)
@@ -116,7 +114,8 @@ class QAPipeline:
         doc_stride = min(128, max_seq_len // 2) if doc_stride is None else _at_least(0, "doc_stride", doc_stride)
         _at_least(1, "top_k", top_k)
         _at_least(1, "max_answer_len", max_answer_len)
-        batch_size = self.batch_size if batch_size is None else _at_least(1, "batch_size", batch_size)
+        if batch_size is not None:
+            _at_least(1, "batch_size", batch_size)
 
         windows = [self.windows(e.question, e.context, max_seq_len, doc_stride) for e in examples]
         results = self.skim(windows, must_answer=not handle_impossible_answer, batch_size=batch_size)
