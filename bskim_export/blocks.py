@@ -97,3 +97,43 @@ def diagonal_rows(cells: np.ndarray, grid: Grid, heads: int) -> np.ndarray:
     origin = window * (heads * per_head) + block * (size * width + 1)
     offsets = (np.arange(heads) * per_head)[:, None] + np.arange(size) * width
     return origin[:, None, None] + offsets
+
+
+def question_cells(
+    window: np.ndarray, grid: Grid, block_mask: np.ndarray, question: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return where the grid holds the tokens of the questions, and those of the passages.
+
+    Args:
+        window, block_mask: as for build_grid; the question blocks of a window come first
+        question: bool [N, block_size], tokens of the question
+
+    Returns:
+        asked: int64 [B, Q], the cells of each window's question blocks (its first cell where it has fewer than Q)
+        question: float32 [B, Q * block_size], 1 for a token of the question
+        passage: float32 [B, M * block_size], 1 for a token of the passage
+
+    Example:
+        >>> window, mask = np.array([0, 0, 3]), np.zeros((3, 2), np.float32)
+        >>> asks = np.array([[True, True], [True, False], [True, False]])
+        >>> found = question_cells(window, build_grid(window, mask), mask, asks)
+        >>> found["asked"].tolist(), found["question"].tolist()
+        ([[0, 1], [2, 2]], [[1.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
+        >>> found["passage"].tolist()
+        [[0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]]
+    """
+    size, (rows, width) = block_mask.shape[1], grid.table.shape
+    first, _ = runs(window)
+    counts = np.add.reduceat(question.any(1), first)
+    column = np.arange(max(1, counts.max()))
+    there = column < counts[:, None]
+    asked = np.arange(rows)[:, None] * width + np.where(there, column, 0)
+    tokens = np.zeros((rows * width, size), np.float32)
+    tokens[grid.back] = question
+    passage = np.zeros((rows * width, size), np.float32)
+    passage[grid.back] = (block_mask == 0) & ~question
+    return {
+        "asked": asked,
+        "question": (tokens[asked] * there[..., None]).reshape(rows, -1),
+        "passage": passage.reshape(rows, -1),
+    }

@@ -51,7 +51,9 @@ class Stage:
 class Model:
     """What the runtime must know of the model: shapes, special positions, identity.
 
-    predictor_macs: multiply-accumulates of a predictor for one block; 0 without predictors
+    predictor_macs: multiply-accumulates of a predictor for one passage block; 0 without predictors
+    predictor_question_macs: the same for one question block; 0 if it does not look at them
+    predictor: the kind of the predictors
     position_offset: position id of a window's first token (0 for BERT, 2 for RoBERTa)
     pad_position: position id of a padding token, or None if padding counts on
     """
@@ -72,6 +74,8 @@ class Model:
     predictor_macs: int
     position_offset: int = 0
     pad_position: int | None = None
+    predictor: str = "diagonal"
+    predictor_question_macs: int = 0
 
 
 @dataclass(frozen=True)

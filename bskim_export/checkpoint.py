@@ -40,7 +40,7 @@ class Checkpoint:
     source: str
 
 
-def load_checkpoint(source: str | Path, layers: list[int] | None = None) -> Checkpoint:
+def load_checkpoint(source: str | Path, layers: list[int] | None = None, fresh_head: bool = False) -> Checkpoint:
     """Load a model from a Hugging Face directory, a hub id, or a `model.pt` that `save_checkpoint` wrote.
 
     Predictors are looked for under the names of the paper's released code
@@ -49,6 +49,7 @@ def load_checkpoint(source: str | Path, layers: list[int] | None = None) -> Chec
     Args:
         layers: use only these layers' predictors; default: those that the config names (`augment_layers`), else all
             that the checkpoint has
+        fresh_head: give a model without a question-answering head (a pre-trained encoder) a random one, to be trained
 
     Raises:
         CheckpointError: whatever is wrong with it, and what to do.
@@ -64,7 +65,7 @@ def load_checkpoint(source: str | Path, layers: list[int] | None = None) -> Chec
         config, tokenizer, state = _read_file(path)
     else:
         config, tokenizer, state = _read_directory(_download(str(source)))
-    return Checkpoint(_build(config, state, layers, str(source)), tokenizer, Path(source).name)
+    return Checkpoint(_build(config, state, layers, str(source), fresh_head), tokenizer, Path(source).name)
 
 
 def save_checkpoint(
@@ -228,11 +229,16 @@ def _tokenizer_json(tokenizer: str | Tokenizer | PreTrainedTokenizerBase) -> str
 
 
 def _build(
-    config: PretrainedConfig, state: dict[str, Tensor], layers: list[int] | None, source: str
+    config: PretrainedConfig, state: dict[str, Tensor], layers: list[int] | None, source: str, fresh_head: bool
 ) -> BlockSkimForQuestionAnswering:
     family = find_family(config)
     state = {_modern(name): value for name, value in state.items() if not any(u in name for u in _UNUSED)}
-    present = [i for i in range(config.num_hidden_layers) if family.predictor_prefix(i) + "fc.weight" in state]
+    base = family.predictor_prefix(0).split(".")[0]
+    if fresh_head:
+        state = _encoder_only(state, base)
+    present = [
+        i for i in range(config.num_hidden_layers) if any(k.startswith(family.predictor_prefix(i)) for k in state)
+    ]
     wanted = layers if layers is not None else (getattr(config, "augment_layers", None) or present)
     if absent := sorted(set(wanted) - set(present)):
         raise CheckpointError(f"'{source}' has no predictor for layers {absent}; it has predictors for {present}.")
@@ -243,7 +249,9 @@ def _build(
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"The config of '{source}' describes no model: {_first_line(error)}") from None
     expected = released_names(model)
-    _check_names(expected, state, source, family.predictor_prefix(0).split(".")[0])
+    if fresh_head:
+        state = {k: v for k, v in expected.items() if k.startswith("qa_outputs.")} | state
+    _check_names(expected, state, source, base)
     model.backbone.load_state_dict({k: state[k] for k in model.backbone.state_dict() if k in state}, strict=False)
     for layer, predictor in model.predictors.items():
         prefix = family.predictor_prefix(int(layer))
@@ -251,6 +259,13 @@ def _build(
             {k: state[prefix + k] for k in predictor.state_dict() if prefix + k in state}, strict=False
         )
     return model.float().eval()
+
+
+def _encoder_only(state: dict[str, Tensor], base: str) -> dict[str, Tensor]:
+    """Return a state dict without heads other than for question answering, under the names of a model with one."""
+    if not any(name.startswith(f"{base}.") for name in state):
+        state = {f"{base}.{name}": value for name, value in state.items()}
+    return {name: value for name, value in state.items() if name.startswith((f"{base}.", "qa_outputs."))}
 
 
 def _check_names(expected: dict[str, Tensor], state: dict[str, Tensor], source: str, base: str) -> None:

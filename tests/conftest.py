@@ -1,5 +1,6 @@
 """Models and bundles that the tests share. The tiny ones are random; the MiniLM one is real and trained."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,19 +47,21 @@ def byte_level(squad) -> str:
     return tokenizer.to_str()
 
 
-def make_model(config, layers, max_seq_len: int | None = 384) -> BlockSkimForQuestionAnswering:
+def make_model(config, layers, max_seq_len: int | None = 384, predictor="diagonal") -> BlockSkimForQuestionAnswering:
     """Return a random model whose predictors disagree with each other about many blocks."""
     torch.manual_seed(0)
     if max_seq_len is not None:
         config.max_seq_length = max_seq_len
+    config.skim_predictor = predictor
     model = BlockSkimForQuestionAnswering(config, SkimConfig.from_hf(config, layers)).eval()
     with torch.no_grad():
         for name, parameter in model.backbone.named_parameters():  # far from their initial zeros and ones
             sharp = 5.0 if "query" in name or "key" in name else 1.0
             parameter.add_(torch.randn(parameter.shape) * 0.1).mul_(sharp)
-        for predictor in model.predictors.values():  # no dead ReLUs
-            predictor.bn1.bias.add_(1)
-            predictor.bn2.bias.add_(1)
+        for one in model.predictors.values():
+            if predictor == "diagonal":  # no dead ReLUs
+                one.bn1.bias.add_(1)
+                one.bn2.bias.add_(1)
     return model
 
 
@@ -70,7 +73,7 @@ def spread_scores(checkpoint: Checkpoint, questions: list[Question]) -> None:
     outputs = [model(*(t[None] for t in torch_inputs(w))).skim_logits for w in windows]
     thresholds = []
     for layer in model.skim.layers:
-        logits = torch.cat([o[layer][0] for o in outputs])
+        logits = torch.cat([o[layer][0, w.question_blocks :] for o, w in zip(outputs, windows, strict=True)])
         difference = logits[:, 1] - logits[:, 0]
         fc, scale = model.predictors[str(layer)].fc, 2 / difference.std()
         fc.weight.mul_(scale)
@@ -78,7 +81,7 @@ def spread_scores(checkpoint: Checkpoint, questions: list[Question]) -> None:
         fc.bias[1] -= difference.mean() * scale
         spread = torch.sigmoid((difference - difference.mean()) * scale)
         thresholds.append(_widest_gap(spread.sort().values.tolist()))
-    model.skim = SkimConfig(32, model.skim.layers, tuple(thresholds), model.skim.max_seq_len)
+    model.skim = replace(model.skim, thresholds=tuple(thresholds))
 
 
 def _widest_gap(values: list[float]) -> float:
@@ -102,33 +105,33 @@ FAMILIES = {
 
 @pytest.fixture(scope="session")
 def tiny(squad, wordpiece, byte_level):
-    """Return a function: family name, layers -> a random three-layer Checkpoint."""
+    """Return a function: family name, layers, kind of predictor -> a random three-layer Checkpoint."""
     made = {}
 
-    def make(family: str = "bert", layers: tuple[int, ...] = (0, 1, 2)) -> Checkpoint:
-        if (family, layers) not in made:
+    def make(family: str = "bert", layers: tuple[int, ...] = (0, 1, 2), predictor: str = "diagonal") -> Checkpoint:
+        if (family, layers, predictor) not in made:
             config_class, extra = FAMILIES[family]
-            model = make_model(config_class(**SHAPE, **extra), layers)
+            model = make_model(config_class(**SHAPE, **extra), layers, predictor=predictor)
             tokenizer = byte_level if family == "roberta" else wordpiece
             checkpoint = Checkpoint(model, Tokenizer.from_str(tokenizer).to_str(), f"tiny-{family}")
             spread_scores(checkpoint, sample(squad, 10, seed=1))
-            made[family, layers] = checkpoint
-        return made[family, layers]
+            made[family, layers, predictor] = checkpoint
+        return made[family, layers, predictor]
 
     return make
 
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny, squad, tmp_path_factory):
-    """Return a function: family name, layers -> the directory of that tiny model's bundle."""
+    """Return a function: family name, layers, kind of predictor -> the directory of that tiny model's bundle."""
     made = {}
 
-    def make(family: str = "bert", layers: tuple[int, ...] = (0, 1, 2)) -> Path:
-        if (family, layers) not in made:
+    def make(family: str = "bert", layers: tuple[int, ...] = (0, 1, 2), predictor: str = "diagonal") -> Path:
+        if (family, layers, predictor) not in made:
             out = tmp_path_factory.mktemp("bundles") / family
-            export_bundle(tiny(family, layers), out, questions=sample(squad, 4))
-            made[family, layers] = out
-        return made[family, layers]
+            export_bundle(tiny(family, layers, predictor), out, questions=sample(squad, 4))
+            made[family, layers, predictor] = out
+        return made[family, layers, predictor]
 
     return make
 

@@ -13,14 +13,21 @@ from bskim_export.export.verify import TorchReference, torch_inputs
 from bskim_export.runtime.orchestrator import KEPT
 from bskim_export.runtime.policy import KeepSchedule, Thresholds
 
-GROUPINGS = [("bert", (0, 1, 2)), ("bert", (1,)), ("bert", (0, 2)), ("electra", (0, 1, 2)), ("roberta", (0, 1, 2))]
+GROUPINGS = [
+    ("bert", (0, 1, 2), "diagonal"),
+    ("bert", (1,), "diagonal"),
+    ("bert", (0, 2), "question"),
+    ("electra", (0, 1, 2), "question"),
+    ("roberta", (0, 1, 2), "diagonal"),
+    ("roberta", (0, 1, 2), "question"),
+]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_threshold_zero_gives_hugging_faces_own_logits(family, tiny, tiny_bundle, squad):
     checkpoint, qa = tiny(family), QAPipeline(tiny_bundle(family), threshold=0)
     for window in windows_of(checkpoint, sample(squad, 5, seed=2)):
-        input_ids, attention_mask, token_type_ids = (t[None] for t in torch_inputs(window))
+        input_ids, attention_mask, token_type_ids, _ = (t[None] for t in torch_inputs(window))
         with torch.no_grad():
             theirs = checkpoint.model.backbone(
                 input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
@@ -31,10 +38,10 @@ def test_threshold_zero_gives_hugging_faces_own_logits(family, tiny, tiny_bundle
         np.testing.assert_allclose(ours.end_logits[real], theirs.end_logits[0, real], atol=1e-4)
 
 
-@pytest.mark.parametrize(("family", "layers"), GROUPINGS)
-def test_stages_with_nothing_dropped_give_the_dense_graphs_logits(family, layers, tiny, tiny_bundle, squad):
-    qa = QAPipeline(tiny_bundle(family, layers))
-    windows = windows_of(tiny(family, layers), sample(squad, 6, seed=3))
+@pytest.mark.parametrize("model", GROUPINGS)
+def test_stages_with_nothing_dropped_give_the_dense_graphs_logits(model, tiny, tiny_bundle, squad):
+    qa = QAPipeline(tiny_bundle(*model))
+    windows = windows_of(tiny(*model), sample(squad, 6, seed=3))
     staged, dense = qa.orchestrator.run(windows, KeepSchedule([1.0])), qa.orchestrator.run(windows, None)
     for a, b, window in zip(staged, dense, windows, strict=True):
         real = slice(0, window.length)
@@ -42,10 +49,10 @@ def test_stages_with_nothing_dropped_give_the_dense_graphs_logits(family, layers
         np.testing.assert_allclose(a.end_logits[real], b.end_logits[real], atol=1e-4)
 
 
-@pytest.mark.parametrize(("family", "layers"), GROUPINGS)
-def test_skimming_gives_what_pytorch_gives_with_true_removal(family, layers, tiny, tiny_bundle, squad):
-    checkpoint = tiny(family, layers)
-    qa, reference = QAPipeline(tiny_bundle(family, layers)), TorchReference(checkpoint.model)
+@pytest.mark.parametrize("model", GROUPINGS)
+def test_skimming_gives_what_pytorch_gives_with_true_removal(model, tiny, tiny_bundle, squad):
+    checkpoint = tiny(*model)
+    qa, reference = QAPipeline(tiny_bundle(*model)), TorchReference(checkpoint.model)
     windows = windows_of(checkpoint, sample(squad, 12, seed=4))
     dropped = 0
     for window, ours in zip(windows, qa.orchestrator.run(windows, qa.policy), strict=True):
@@ -60,14 +67,16 @@ def test_skimming_gives_what_pytorch_gives_with_true_removal(family, layers, tin
     assert dropped > len(windows)  # or the test shows nothing
 
 
+@pytest.mark.parametrize("predictor", ["diagonal", "question"])
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.integers(0, 23), min_size=1, max_size=9),
     st.floats(0.05, 0.95),
     st.booleans(),
 )
-def test_a_window_does_not_depend_on_its_batch(tiny, tiny_bundle, places, quantile, guard):
-    checkpoint, qa = tiny(), QAPipeline(tiny_bundle())
+def test_a_window_does_not_depend_on_its_batch(tiny, tiny_bundle, predictor, places, quantile, guard):
+    model = ("bert", (0, 1, 2), predictor)
+    checkpoint, qa = tiny(*model), QAPipeline(tiny_bundle(*model))
     pool = windows_of(checkpoint, sample(load_squad(), 20, seed=5), max_seq_len=192)
     windows = [pool[i % len(pool)] for i in places]
     policy = Thresholds({layer: t * (0.5 + quantile) if t < 0.6 else t for layer, t in qa.policy.by_layer.items()})

@@ -10,10 +10,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from bskim_export.bench.macs import dense_macs, window_macs
 from bskim_export.bundle import Model
 from bskim_export.export.exporter import describe
-from bskim_export.model.predictor import SkimPredictor
+from bskim_export.model.families.base import LayerShape
+from bskim_export.model.predictors.diagonal import DiagonalPredictor
 from bskim_export.runtime.orchestrator import KEPT, WindowResult
 
-BASE = Model("bert", "", 12, 768, 3072, 12, 64, 768, 2, 32, 512, 0, 101, SkimPredictor(12, 32).macs)
+BASE = Model(
+    "bert", "", 12, 768, 3072, 12, 64, 768, 2, 32, 512, 0, 101, DiagonalPredictor(LayerShape(12, 64, 768)).macs
+)
 PREDICTORS = list(range(12))
 
 

@@ -30,9 +30,11 @@ def window_macs(model: Model, result: WindowResult, question_blocks: int, skim_l
     """
     alive = _macs(model, result.dropped_after, model.block_size)
     guarded = question_blocks + (result.earlier is not None)  # a second run holds one block
-    scored = sum(max(0, int((result.dropped_after >= layer).sum()) - guarded) for layer in skim_layers)
+    scored = [max(0, int((result.dropped_after >= layer).sum()) - guarded) for layer in skim_layers]
+    judging = sum(scored) * model.predictor_macs
+    judging += sum(n > 0 for n in scored) * guarded * model.predictor_question_macs
     earlier = window_macs(model, result.earlier, question_blocks, skim_layers) if result.earlier else 0
-    return alive + scored * model.predictor_macs + earlier
+    return alive + judging + earlier
 
 
 def _macs(model: Model, dropped_after: np.ndarray, size: int) -> int:

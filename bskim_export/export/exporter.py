@@ -1,5 +1,6 @@
 """From a model to a proven bundle."""
 
+import inspect
 import json
 import platform
 from collections.abc import Callable, Sequence
@@ -26,11 +27,10 @@ from bskim_export.data.squad import Question, load_squad, sample
 from bskim_export.errors import CheckpointError
 from bskim_export.export.files import atomic_directory, check_target
 from bskim_export.export.onnx_graph import GraphTemplate, Input, dims, export_template
-from bskim_export.export.stages import StageModule, make_dense, make_stages
+from bskim_export.export.stages import make_dense, make_stages
 from bskim_export.export.verify import Parity, check, compare
 from bskim_export.export.weights import NAME as WEIGHTS
 from bskim_export.export.weights import WeightStore
-from bskim_export.model.predictor import InferencePredictor
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.runtime.pipeline import QAPipeline
 
@@ -103,16 +103,16 @@ def _write(checkpoint: Checkpoint, folder: Path, progress: Progress) -> None:
         entries = []
         for i, (stage, skim_layer) in enumerate(zip(stages, [*model.skim.layers, None], strict=True)):
             kind = (type(stage), len(stage.cut.layers), stage.cut.leaves)
-            graph = write(kind, stage, stage_inputs(stage, model), stage.outputs, f"stage_{i:02d}")
+            graph = write(kind, stage, example_inputs(stage, model), stage.outputs, f"stage_{i:02d}")
             skim = None
             if skim_layer is not None:
-                predictor = InferencePredictor(model.predictors[str(skim_layer)]).eval()
-                inputs = predictor_inputs(model)
+                predictor = model.predictors[str(skim_layer)].export_form()
+                inputs = example_inputs(predictor, model)
                 skim = write(("skim",), predictor, inputs, ("keep_probability",), f"skim_{skim_layer:02d}")
             entries.append(Stage(graph, list(stage.cut.layers), skim_layer, skim))
         if model.skim.layers:
             dense_stage = make_dense(model)
-            dense = write(("dense",), dense_stage, stage_inputs(dense_stage, model), dense_stage.outputs, "dense")
+            dense = write(("dense",), dense_stage, example_inputs(dense_stage, model), dense_stage.outputs, "dense")
         else:
             dense = entries[0].graph
     files = [*graphs, f"onnx/{WEIGHTS}", TOKENIZER]
@@ -168,33 +168,36 @@ def describe(checkpoint: Checkpoint) -> Model:
         max_seq_len=model.skim.max_seq_len,
         pad_token_id=config.pad_token_id,
         cls_token_id=pair.ids[0],
+        predictor=model.skim.predictor,
         predictor_macs=next((p.macs for p in model.predictors.values()), 0),
+        predictor_question_macs=next((p.question_macs for p in model.predictors.values()), 0),
         position_offset=offset,
         pad_position=offset - 1 if offset else None,
     )
 
 
-def stage_inputs(stage: StageModule, model: BlockSkimForQuestionAnswering) -> dict[str, Input]:
-    """Return example inputs of a stage: 7 live blocks of 9, two windows on a grid of width 4, 5 probes."""
-    size, config = model.skim.block_size, model.config
+def example_inputs(module: torch.nn.Module, model: BlockSkimForQuestionAnswering) -> dict[str, Input]:
+    """Return examples of what a stage or a predictor takes, by the names of its forward's arguments: 7 live blocks of 9,
+    two windows on a grid of width 4, 5 passage blocks."""
+    size, shape = model.skim.block_size, model.family.shape(model.family.layers(model.backbone)[0])
     blocks, blocks_in, windows, width, probes = 7, 9, 2, 4, 5
+    rows = torch.arange(probes * shape.num_heads * size).reshape(probes, -1, size)
     examples = {
         **{name: torch.ones(blocks, size, dtype=torch.long) for name in ("input_ids", "position_ids")},
         "token_type_ids": torch.zeros(blocks, size, dtype=torch.long),
-        "last_context": torch.rand(blocks_in + 2, size, config.hidden_size),
-        "last_residual": torch.rand(blocks_in, size, config.hidden_size),
-        "keep_cells": torch.arange(blocks),
-        "keep": torch.arange(blocks),
+        "last_context": torch.rand(blocks_in + 2, size, shape.context_size),
+        "last_residual": torch.rand(blocks_in, size, shape.hidden_size),
+        **{name: torch.arange(blocks) for name in ("keep_cells", "keep", "back")},
         "table": torch.zeros(windows, width, dtype=torch.long),
-        "back": torch.arange(blocks),
         "mask": torch.zeros(windows, width * size),
-        "probe": torch.arange(probes * config.num_attention_heads * size).reshape(probes, -1, size),
+        "probe": rows % (windows * shape.num_heads * width**2 * size),
+        "diagonal": torch.rand(probes, shape.num_heads, size, size),
+        "context": torch.rand(windows * width, size, shape.context_size),
+        "residual": torch.rand(blocks, size, shape.hidden_size),
+        "passage": torch.ones(windows, width * size),
+        "asked": torch.zeros(windows, 3, dtype=torch.long),
+        "question": torch.ones(windows, 3 * size),
+        "scored": torch.arange(probes),
     }
     axes = dims(size)
-    return {name: Input(examples[name], axes[name]) for name in stage.signature}
-
-
-def predictor_inputs(model: BlockSkimForQuestionAnswering) -> dict[str, Input]:
-    """Return an example input of a predictor: 5 probes."""
-    size = model.skim.block_size
-    return {"diagonal": Input(torch.rand(5, model.config.num_attention_heads, size, size), dims(size)["diagonal"])}
+    return {name: Input(examples[name], axes[name]) for name in inspect.signature(module.forward).parameters}

@@ -86,9 +86,9 @@ def export_template(module: nn.Module, inputs: Mapping[str, Input], outputs: tup
 
 
 def dims(block_size: int) -> dict[str, dict[int, object]]:
-    """Return the dynamic axes of every input that a stage can have."""
+    """Return the dynamic axes of every input that a stage or a predictor can have."""
     blocks, blocks_in, cells_in = Dim("blocks"), Dim("blocks_in"), Dim("cells_in")
-    windows, width, probes = Dim("windows"), Dim("width"), Dim("probes")
+    windows, width, probes, asked = Dim("windows"), Dim("width"), Dim("probes"), Dim("asked")
     per_block = ("input_ids", "token_type_ids", "position_ids", "keep_cells", "keep", "back")
     return {
         **{name: {0: blocks} for name in per_block},
@@ -98,6 +98,12 @@ def dims(block_size: int) -> dict[str, dict[int, object]]:
         "mask": {0: windows, 1: block_size * width},
         "probe": {0: probes},
         "diagonal": {0: probes},
+        "context": {0: Dim("cells")},
+        "residual": {0: blocks},
+        "passage": {0: windows, 1: block_size * width},
+        "asked": {0: windows, 1: asked},
+        "question": {0: windows, 1: block_size * asked},
+        "scored": {0: probes},
     }
 
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from bskim_export.model.predictors import PREDICTORS
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 
 TOKENS = ("input_ids", "token_type_ids", "position_ids")
@@ -58,8 +59,8 @@ class StageModule(nn.Module):
         table: int64 [B, M], back: int64 [N], mask: float [B, M * k]: see blocks.Grid
         probe: int64 [P, heads, k]: the rows of the attention map that the predictor wants, see blocks.diagonal_rows
     Outputs:
-        context [B * M, k, heads * head_size], residual [N, k, H], diagonal [P, heads, k, k]
-        or, of the last stage, start_logits and end_logits [N, k]
+        context [B * M, k, heads * head_size], residual [N, k, H], and diagonal [P, heads, k, k] for predictors that
+        read it; or, of the last stage, start_logits and end_logits [N, k]
     """
 
     signature: tuple[str, ...]
@@ -67,13 +68,15 @@ class StageModule(nn.Module):
     def __init__(self, model: BlockSkimForQuestionAnswering, cut: Cut):
         super().__init__()
         self.family, self.cut = model.family, cut
-        self.size, self.heads = model.skim.block_size, model.config.num_attention_heads
+        self.size = model.skim.block_size
+        self.with_diagonal = "diagonal" in PREDICTORS[model.skim.predictor].reads
         layers = self.family.layers(model.backbone)
         self.before = None if cut.enters else layers[cut.layers[0] - 1 if cut.layers else -1]
         self.layers = nn.ModuleList(layers[i] for i in cut.layers)
         self.embedder = self.family.embedder(model.backbone) if cut.enters else None
         self.head = self.family.head(model.backbone) if cut.leaves else None
-        self.outputs = ("start_logits", "end_logits") if cut.leaves else ("context", "residual", "diagonal")
+        boundary = ("context", "residual", "diagonal") if self.with_diagonal else ("context", "residual")
+        self.outputs = ("start_logits", "end_logits") if cut.leaves else boundary
 
     def run(self, hidden: Tensor, table: Tensor, back: Tensor, mask: Tensor, probe: Tensor) -> tuple[Tensor, ...]:
         attention = GridAttention(table, mask, self.size)
@@ -85,7 +88,7 @@ class StageModule(nn.Module):
             start, end = self.head(hidden).unbind(-1)
             return start, end
         context = self.family.context(self.layers[-1], hidden, attention)
-        return context, hidden, attention.diagonal(probe)
+        return (context, hidden, attention.diagonal(probe)) if self.with_diagonal else (context, hidden)
 
 
 class FirstStage(StageModule):

@@ -79,10 +79,15 @@ class TorchReference:
         return result
 
 
-def torch_inputs(window: Window) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return a window's input_ids, attention_mask and token_type_ids, int64 [S]."""
-    mask = torch.arange(len(window.input_ids)) < window.length
-    return torch.from_numpy(window.input_ids), mask.long(), torch.from_numpy(window.token_type_ids)
+def torch_inputs(window: Window) -> tuple[torch.Tensor, ...]:
+    """Return a window's input_ids, attention_mask, token_type_ids and question_mask, int64 [S]."""
+    positions = torch.arange(len(window.input_ids))
+    return (
+        torch.from_numpy(window.input_ids),
+        (positions < window.length).long(),
+        torch.from_numpy(window.token_type_ids),
+        (positions < window.question_length).long(),
+    )
 
 
 def near_tie(out: ReferenceOutput, guarded: torch.Tensor, thresholds: dict[int, float]) -> bool:
@@ -146,7 +151,7 @@ def check(parity: Parity) -> None:
 
 @torch.no_grad()
 def _dense_difference(pipeline: QAPipeline, model: BlockSkimForQuestionAnswering, window: Window) -> float:
-    input_ids, attention_mask, token_type_ids = (t[None] for t in torch_inputs(window))
+    input_ids, attention_mask, token_type_ids, _ = (t[None] for t in torch_inputs(window))
     theirs = model.backbone(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
     ours = pipeline.orchestrator.run([window], None)[0]
     n = window.length

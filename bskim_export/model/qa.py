@@ -1,15 +1,21 @@
 """A Hugging Face encoder with skim predictors, and the reference for all that is exported."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForQuestionAnswering, PretrainedConfig
 
+from bskim_export.model.attention import WindowAttention
 from bskim_export.model.families import find_family
-from bskim_export.model.predictor import SkimPredictor
+from bskim_export.model.families.base import LayerShape
+from bskim_export.model.predictors import PREDICTORS
+from bskim_export.model.predictors.base import BlockView, reads_map, view_blocks
 from bskim_export.model.skim_config import SkimConfig
+
+DROPPED = -100.0
+"""Logit of a token that was skimmed in training, as in the paper's released code."""
 
 
 @dataclass
@@ -65,40 +71,71 @@ class BlockSkimForQuestionAnswering(nn.Module):
         self.config = config
         self.skim = skim or SkimConfig.from_hf(config)
         self.family = find_family(config)
-        # Only eager attention returns the map that the predictors read; sdpa returns nothing, with a mere warning.
+        # Its own forward is what threshold 0 must reproduce, so it computes as plainly as possible.
         self.backbone = AutoModelForQuestionAnswering.from_config(config, attn_implementation="eager")
         self.predictors = self._fresh_predictors()
 
-    def add_predictors(self, layers: Sequence[int]) -> None:
+    def add_predictors(self, layers: Sequence[int], predictor: str = "diagonal", block_size: int | None = None) -> None:
         """Give these layers fresh predictors, to be trained, and the default threshold; other layers lose theirs.
 
+        Args:
+            predictor: its kind, a key of PREDICTORS
+            block_size: default: the model's own
+
         Raises:
-            CheckpointError: a layer that the model does not have.
+            CheckpointError: a layer that the model does not have, an unknown kind, a block size that does not fit.
         """
+        self.config.block_size = block_size or self.skim.block_size
+        self.config.skim_predictor = predictor
         self.skim = replace(SkimConfig.from_hf(self.config, layers), max_seq_len=self.skim.max_seq_len)
         self.predictors = self._fresh_predictors()
+
+    def set_dropout(self, probability: float) -> None:
+        """Set every dropout of the backbone, that of attention probabilities included."""
+        self.family.attention_dropout = probability
+        for module in self.backbone.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = probability
 
     def set_thresholds(self, threshold: float) -> None:
         """Set the threshold of every layer that has a predictor, from 0 (keep every block) to 1."""
         self.skim = replace(self.skim, thresholds=(threshold,) * len(self.skim.layers))
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        question_mask: Tensor | None = None,
+        skim: bool = False,
     ) -> SkimOutput:
         """Run all layers over all tokens, and every predictor (paper: how the model is trained).
 
         Args:
             input_ids, attention_mask, token_type_ids: int64 [B, S], S a multiple of the block size
+            question_mask: int64 [B, S], 1 for the tokens of the first segment, its special tokens included; default:
+                those of token type 0, for a model that has token types
+            skim: hide passage blocks that a predictor scores below 0.5 from all later layers, and give their tokens the
+                logit DROPPED (paper, Table 3, row 4)
         """
-        size = self.skim.block_size
-        hidden, mask = self._embed(input_ids, attention_mask, token_type_ids)
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        if token_type_ids is None:
+            token_type_ids = torch.zeros_like(input_ids)
+        if question_mask is None:
+            question_mask = (token_type_ids == 0) & (attention_mask == 1)
+        hidden, real, question = self._embed(input_ids, token_type_ids), attention_mask.bool(), question_mask.bool()
         skim_logits = {}
         for i, layer in enumerate(self.family.layers(self.backbone)):
-            hidden, attention = self.family.forward_with_probabilities(layer, hidden, mask)
+            hidden, view = self._run_layer(i, layer, hidden, real, question)
             if i in self.skim.layers:
-                blocks = diagonal_blocks(attention, size)
-                skim_logits[i] = self.predictors[str(i)](blocks.flatten(0, 1)).unflatten(0, blocks.shape[:2])
+                skim_logits[i] = self.predictors[str(i)](view)
+                if skim:
+                    hidden_blocks = view.passage & (skim_logits[i][..., 1] < skim_logits[i][..., 0])
+                    real = real & ~hidden_blocks.repeat_interleave(self.skim.block_size, dim=1)
         start, end = self.family.head(self.backbone)(hidden).unbind(-1)
+        if skim:
+            start, end = (logits.masked_fill(~real, DROPPED) for logits in (start, end))
         return SkimOutput(start, end, skim_logits)
 
     @torch.no_grad()
@@ -107,6 +144,7 @@ class BlockSkimForQuestionAnswering(nn.Module):
         input_ids: Tensor,
         attention_mask: Tensor,
         token_type_ids: Tensor,
+        question_mask: Tensor,
         guarded: Tensor,
         thresholds: Mapping[int, float] | None = None,
     ) -> ReferenceOutput:
@@ -115,53 +153,62 @@ class BlockSkimForQuestionAnswering(nn.Module):
         Everything that is exported is compared with this.
 
         Args:
-            input_ids, attention_mask, token_type_ids: int64 [S], S a multiple of the block size
+            input_ids, attention_mask, token_type_ids, question_mask: int64 [S], S a multiple of the block size
             guarded: bool [K], blocks that stay whatever the predictors say: those with a token of the question
             thresholds: keep probability from which a block stays, per layer; default: the model's own
         """
         size, num_layers = self.skim.block_size, self.config.num_hidden_layers
         if thresholds is None:
             thresholds = dict(zip(self.skim.layers, self.skim.thresholds, strict=True))
-        hidden, mask = self._embed(input_ids[None], attention_mask[None], token_type_ids[None])
+        hidden = self._embed(input_ids[None], token_type_ids[None])
+        real, question = attention_mask[None].bool(), question_mask[None].bool()
         live = torch.arange(len(input_ids) // size)
         dropped = torch.full((len(live),), num_layers)
         scores: dict[int, dict[int, float]] = {}
         for i, layer in enumerate(self.family.layers(self.backbone)):
-            hidden, attention = self.family.forward_with_probabilities(layer, hidden, mask)
+            hidden, view = self._run_layer(i, layer, hidden, real, question)
             if i not in thresholds:
                 continue
-            keep_probability = self.predictors[str(i)](diagonal_blocks(attention, size)[0]).softmax(-1)[:, 1]
+            keep_probability = self.predictors[str(i)](view)[0].softmax(-1)[:, 1]
             scores[i] = dict(zip(live.tolist(), keep_probability.tolist(), strict=True))
             stay = (keep_probability >= thresholds[i]) | guarded[live]
             dropped[live[~stay]] = i
             live = live[stay]
             tokens = stay.repeat_interleave(size)
-            hidden, mask = hidden[:, tokens], mask[..., tokens]
+            hidden, real, question = hidden[:, tokens], real[:, tokens], question[:, tokens]
         logits = torch.full((len(input_ids), 2), float("-inf"))
         positions = (live[:, None] * size + torch.arange(size)).flatten()
         logits[positions] = self.family.head(self.backbone)(hidden)[0]
         return ReferenceOutput(logits[:, 0], logits[:, 1], dropped, scores)
 
+    def layer_shape(self, layer: int) -> LayerShape:
+        """Return the shape of a layer."""
+        return self.family.shape(self.family.layers(self.backbone)[layer])
+
+    @torch.no_grad()
+    def views(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor, question_mask: Tensor
+    ) -> Iterator[tuple[int, BlockView]]:
+        """Yield each layer that has a predictor, and what its predictor reads; shapes as for `forward`."""
+        hidden, real, question = self._embed(input_ids, token_type_ids), attention_mask.bool(), question_mask.bool()
+        for i, layer in enumerate(self.family.layers(self.backbone)):
+            hidden, view = self._run_layer(i, layer, hidden, real, question)
+            if i in self.skim.layers:
+                yield i, view
+
     def _fresh_predictors(self) -> nn.ModuleDict:
-        heads, size = self.config.num_attention_heads, self.skim.block_size
-        return nn.ModuleDict({str(i): SkimPredictor(heads, size) for i in self.skim.layers})
+        kind = PREDICTORS[self.skim.predictor]
+        return nn.ModuleDict({str(i): kind(self.layer_shape(i), self.skim.block_size) for i in self.skim.layers})
 
-    def _embed(self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None):
-        if attention_mask is None:
-            attention_mask = torch.ones_like(input_ids)
-        if token_type_ids is None:
-            token_type_ids = torch.zeros_like(input_ids)
-        hidden = self.family.embedder(self.backbone)(input_ids, token_type_ids, None)
-        mask = (1.0 - attention_mask[:, None, None, :].to(hidden.dtype)) * torch.finfo(hidden.dtype).min
-        return hidden, mask
+    def _embed(self, input_ids: Tensor, token_type_ids: Tensor) -> Tensor:
+        return self.family.embedder(self.backbone)(input_ids, token_type_ids, None)
 
-
-def diagonal_blocks(attention: Tensor, block_size: int) -> Tensor:
-    """Return the diagonal blocks of attention maps: [B, heads, S, S] -> [B, K, heads, block_size, block_size].
-
-    Example:
-        >>> diagonal_blocks(torch.arange(16.0).reshape(1, 1, 4, 4), 2)[0, 1, 0].tolist()
-        [[10.0, 11.0], [14.0, 15.0]]
-    """
-    blocks = attention.unflatten(-1, (-1, block_size)).unflatten(2, (-1, block_size))  # [B, h, K, k, K, k]
-    return blocks.diagonal(dim1=2, dim2=4).permute(0, 4, 1, 2, 3)
+    def _run_layer(
+        self, i: int, layer: nn.Module, hidden: Tensor, real: Tensor, question: Tensor
+    ) -> tuple[Tensor, BlockView]:
+        """Return a layer's output [B, S, H] and what its predictor may read."""
+        with_map = i in self.skim.layers and reads_map(self.predictors[str(i)])
+        attend = WindowAttention(real, self.family.attention_dropout if self.backbone.training else 0.0, with_map)
+        context = self.family.context(layer, hidden, attend)
+        view = view_blocks(context, hidden, attend.probabilities, question, real, self.skim.block_size)
+        return self.family.rest(layer, context, hidden), view

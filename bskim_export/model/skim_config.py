@@ -7,6 +7,7 @@ from transformers import PretrainedConfig
 
 from bskim_export.errors import CheckpointError
 from bskim_export.model.families import find_family
+from bskim_export.model.predictors import PREDICTORS
 
 DEFAULT_THRESHOLD = 0.5
 
@@ -19,12 +20,14 @@ class SkimConfig:
     layers: the layers that have a predictor, ascending (paper: all)
     thresholds: for each of them, the keep probability from which a passage block stays
     max_seq_len: positions of a window at most
+    predictor: which kind they are, a key of PREDICTORS (paper: "diagonal")
     """
 
     block_size: int
     layers: tuple[int, ...]
     thresholds: tuple[float, ...]
     max_seq_len: int
+    predictor: str = "diagonal"
 
     def __post_init__(self):
         if len(self.layers) != len(self.thresholds):
@@ -51,10 +54,12 @@ class SkimConfig:
         max_seq_len = getattr(config, "max_seq_length", None) or limit
         if not isinstance(max_seq_len, int) or max_seq_len < 1:
             raise CheckpointError(f"max_seq_length in config.json must be a whole number, got {max_seq_len!r}.")
-        if not isinstance(block_size, int) or block_size % 4 or not 4 <= block_size <= limit:
+        if not isinstance(block_size, int) or not 1 <= block_size <= limit:
+            raise CheckpointError(f"block_size in config.json must be from 1 to {limit}, got {block_size!r}.")
+        predictor = getattr(config, "skim_predictor", "diagonal")
+        if predictor not in PREDICTORS:
             raise CheckpointError(
-                f"block_size in config.json must be a multiple of 4 up to {limit} (the predictor pools twice), "
-                f"got {block_size!r}."
+                f"skim_predictor in config.json is {predictor!r}; this release knows: {', '.join(PREDICTORS)}."
             )
         value = getattr(config, "skim_threshold", DEFAULT_THRESHOLD)
         by_layer = value if isinstance(value, dict) else {str(i): value for i in layers}
@@ -62,11 +67,12 @@ class SkimConfig:
         if bad := [t for t in thresholds if isinstance(t, bool) or not isinstance(t, (int, float)) or not 0 <= t <= 1]:
             raise CheckpointError(f"skim_threshold in config.json must be from 0 to 1, got {bad[0]!r}.")
         whole = limit // block_size * block_size  # a window's last block has positions for its padding too
-        return cls(block_size, layers, thresholds, min(max_seq_len, whole))
+        return cls(block_size, layers, thresholds, min(max_seq_len, whole), predictor)
 
     def write_to(self, config: PretrainedConfig) -> None:
         """Store the settings in a Hugging Face config; `from_hf` reads them back."""
         config.block_size = self.block_size
+        config.skim_predictor = self.predictor
         config.augment_layers = list(self.layers)
         config.skim_threshold = {str(i): t for i, t in zip(self.layers, self.thresholds, strict=True)}
         config.max_seq_length = self.max_seq_len

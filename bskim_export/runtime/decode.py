@@ -1,9 +1,42 @@
 """From logits to answers: the semantics of the question-answering pipeline that transformers had until 5.2."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bskim_export.runtime.orchestrator import WindowResult
 from bskim_export.runtime.windows import Window
+
+
+def best_answers(
+    context: str,
+    windows: Sequence[Window],
+    results: Sequence[WindowResult],
+    cls_token_id: int | None,
+    top_k: int = 1,
+    max_answer_len: int = 15,
+    handle_impossible_answer: bool = False,
+    align_to_words: bool = True,
+) -> list[dict]:
+    """Return the best answers of one question from what became of its windows, best first; see QAPipeline.run."""
+    count = top_k * 2 + 10 if align_to_words else top_k
+    found: dict[str, dict] = {}
+    null_score = 1.0
+    stayed = [(w, r) for w, r in zip(windows, results, strict=True) if not r.left]
+    for window, result in stayed:
+        spans, null = best_spans(window, result, cls_token_id, max_answer_len, count)
+        null_score = min(null_score, null)
+        for first, last, score in spans:
+            start, end = span_to_chars(window, first, last, align_to_words)
+            text = context[start:end]
+            known = found.setdefault(text.lower(), {"score": 0.0, "start": start, "end": end, "answer": text})
+            known["score"] += score
+    answers = list(found.values())
+    if not stayed:  # every window was sure that it holds nothing
+        null_score = 1.0 - max(r.best_score for r in results)
+    if handle_impossible_answer or not answers:
+        answers.append({"score": null_score, "start": 0, "end": 0, "answer": ""})
+    return sorted(answers, key=lambda a: a["score"], reverse=True)[:top_k]
 
 
 def best_spans(

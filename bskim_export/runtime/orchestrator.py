@@ -1,6 +1,6 @@
 """Runs the stages of a bundle over a batch of windows and drops blocks between them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bskim_export.backends.base import Backend
-from bskim_export.blocks import MASKED, build_grid, diagonal_rows
+from bskim_export.blocks import MASKED, build_grid, diagonal_rows, question_cells
 from bskim_export.bundle import Graph, Manifest, Model
 from bskim_export.runtime.policy import Policy
 from bskim_export.runtime.windows import Window
@@ -73,8 +73,10 @@ class Orchestrator:
             policy: decides which blocks stay; None runs the dense model as one graph
             held: for each window a passage block that must stay, or None
         """
-        batch = _Batch(windows, held or [None] * len(windows), self._manifest.model, self._backend)
-        if policy is None or not any(policy.scores(layer) for layer in self._manifest.skim_layers):
+        skims = policy is not None and any(policy.scores(layer) for layer in self._manifest.skim_layers)
+        inputs = self._skim_inputs if skims else self._manifest.dense.inputs
+        batch = _Batch(windows, held or [None] * len(windows), self._manifest.model, self._backend, inputs)
+        if not skims:
             feeds = batch.tokens() | batch.layout()
             outputs = self._dense.run({name: feeds[name] for name in self._manifest.dense.inputs})
             return batch.finish(outputs)
@@ -86,11 +88,17 @@ class Orchestrator:
                 break
             boundary = {"last_context": outputs["context"], "last_residual": outputs["residual"]}
             if batch.scored and policy.scores(stage.skim_layer):
-                scores = predictor.run({"diagonal": outputs["diagonal"]})["keep_probability"]
+                feeds |= outputs
+                scores = predictor.run({name: feeds[name] for name in stage.skim.inputs})["keep_probability"]
                 batch.drop(stage.skim_layer, self._backend.to_host(scores), policy)
                 if not batch.live:
                     return batch.results
         return batch.finish(outputs)
+
+    @cached_property
+    def _skim_inputs(self) -> set[str]:
+        graphs = [g for s in self._manifest.stages for g in (s.graph, s.skim) if g is not None]
+        return {name for graph in graphs for name in graph.inputs}
 
     def _load(self, graph: Graph):
         return self._backend.load(self._folder / graph.file)
@@ -99,13 +107,22 @@ class Orchestrator:
 class _Batch:
     """The live blocks of a batch: N of them, packed, each with its window and its place there.
 
-    Between two stages of 2 ms, every NumPy call counts: what did not change is not computed again.
+    Between two stages of 2 ms, every NumPy call counts: what did not change is not computed again, and what no graph
+    takes (`wanted` names what they take) not at all.
     """
 
-    def __init__(self, windows: Sequence[Window], held: Sequence[int | None], model: Model, backend: Backend):
+    def __init__(
+        self,
+        windows: Sequence[Window],
+        held: Sequence[int | None],
+        model: Model,
+        backend: Backend,
+        wanted: Collection[str],
+    ):
         block_size = model.block_size
         counts = np.array([len(w.input_ids) // block_size for w in windows])
         self._inputs, self._size, self._heads, self._backend = windows, block_size, model.num_heads, backend
+        self._wanted = wanted
         self._window = np.repeat(np.arange(len(windows)), counts)
         self._block = np.concatenate([np.arange(c) for c in counts])
         questions = np.array([w.question_blocks for w in windows])
@@ -116,6 +133,8 @@ class _Batch:
         lengths = np.array([w.length for w in windows])
         positions = self._block[:, None] * block_size + np.arange(block_size)
         self._mask = np.where(positions < lengths[self._window, None], np.float32(0), MASKED)
+        asked = np.array([w.question_length for w in windows])
+        self._question = positions < asked[self._window, None]
         self.results = [
             WindowResult(
                 np.full(c * block_size, -np.inf, np.float32),
@@ -171,11 +190,10 @@ class _Batch:
             self.results[w].dropped_after[block] = layer
         cells = self._cells[keep]
         self._window, self._block = self._window[keep], self._block[keep]
-        self._passage, self._mask = self._passage[keep], self._mask[keep]
+        self._passage, self._mask, self._question = self._passage[keep], self._mask[keep], self._question[keep]
         if self.live:
             self._arrange()
-            put = self._backend.to_device
-            self._layout = self._steady | {"keep": put(np.flatnonzero(keep)), "keep_cells": put(cells)}
+            self._layout = self._steady | self._put({"keep": np.flatnonzero(keep), "keep_cells": cells})
 
     def finish(self, outputs: Mapping[str, Any]) -> list[WindowResult]:
         """Scatter the logits of the live blocks, float32 [N, block_size], into the results."""
@@ -188,17 +206,24 @@ class _Batch:
 
     def _arrange(self) -> None:
         """Lay the live blocks out anew."""
-        grid, put = build_grid(self._window, self._mask), self._backend.to_device
+        grid = build_grid(self._window, self._mask)
         self._cells = grid.back
         self._probe = np.flatnonzero(self._passage)
-        # graphs do not take empty tensors everywhere: with nothing to score, look at some cell and ignore it
-        cells = grid.back[self._probe] if self.scored else grid.back[:1]
-        back = put(grid.back)
-        self._layout = self._steady = {
-            "keep": put(np.arange(self.live)),
-            "keep_cells": back,
-            "table": put(grid.table),
-            "back": back,
-            "mask": put(grid.mask),
-            "probe": put(diagonal_rows(cells, grid, self._heads)),
+        # graphs do not take empty tensors everywhere: with nothing to score, look at some block and ignore it
+        scored = self._probe if self.scored else np.zeros(1, np.int64)
+        arrays = {
+            "keep": np.arange(self.live),
+            "keep_cells": grid.back,
+            "table": grid.table,
+            "back": grid.back,
+            "mask": grid.mask,
+            "scored": grid.back[scored],
         }
+        if "probe" in self._wanted:
+            arrays["probe"] = diagonal_rows(grid.back[scored], grid, self._heads)
+        if "asked" in self._wanted:
+            arrays |= question_cells(self._window, grid, self._mask, self._question)
+        self._layout = self._steady = self._put(arrays)
+
+    def _put(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        return {name: self._backend.to_device(a) for name, a in arrays.items() if name in self._wanted}

@@ -8,7 +8,7 @@ from bskim_export.backends.base import Backend
 from bskim_export.bundle import TOKENIZER, read_manifest, verify_files
 from bskim_export.errors import InputError
 from bskim_export.runtime.arguments import parse_examples
-from bskim_export.runtime.decode import best_spans, span_to_chars
+from bskim_export.runtime.decode import best_answers
 from bskim_export.runtime.orchestrator import Orchestrator, WindowResult
 from bskim_export.runtime.policy import Policy, Thresholds, check_threshold
 from bskim_export.runtime.skipped import skipped_ranges
@@ -185,24 +185,16 @@ class QAPipeline:
         align_to_words: bool = True,
     ) -> list[dict]:
         """Return the best answers of one question from what became of its windows, best first."""
-        count = top_k * 2 + 10 if align_to_words else top_k
-        found: dict[str, dict] = {}
-        null_score = 1.0
-        stayed = [(w, r) for w, r in zip(windows, results, strict=True) if not r.left]
-        for window, result in stayed:
-            spans, null = best_spans(window, result, self.manifest.model.cls_token_id, max_answer_len, count)
-            null_score = min(null_score, null)
-            for first, last, score in spans:
-                start, end = span_to_chars(window, first, last, align_to_words)
-                text = context[start:end]
-                known = found.setdefault(text.lower(), {"score": 0.0, "start": start, "end": end, "answer": text})
-                known["score"] += score
-        answers = list(found.values())
-        if not stayed:  # every window was sure that it holds nothing
-            null_score = 1.0 - max(r.best_score for r in results)
-        if handle_impossible_answer or not answers:
-            answers.append({"score": null_score, "start": 0, "end": 0, "answer": ""})
-        return sorted(answers, key=lambda a: a["score"], reverse=True)[:top_k]
+        return best_answers(
+            context,
+            windows,
+            results,
+            self.manifest.model.cls_token_id,
+            top_k,
+            max_answer_len,
+            handle_impossible_answer,
+            align_to_words,
+        )
 
 
 def _groups(windows: Sequence[Sequence[Window]]) -> Iterator[tuple[int, Sequence[Window]]]:

@@ -1,6 +1,7 @@
 """What every backbone family offers: a transformer layer, cut right behind its attention context."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -10,13 +11,29 @@ Attend = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 """attend(query, key, value, scaling): [N, k, heads, head_size] each -> context [..., heads * head_size]"""
 
 
+@dataclass(frozen=True)
+class LayerShape:
+    """What a predictor must know of its layer."""
+
+    num_heads: int
+    head_size: int
+    hidden_size: int
+
+    @property
+    def context_size(self) -> int:
+        """Return the width of the attention context."""
+        return self.num_heads * self.head_size
+
+
 class Family(Protocol):
     """Access to the parts of a Hugging Face question-answering model.
 
     position_offset: the position id of a window's first token; if above 0, padding has the one before it
+    attention_dropout: dropout of attention probabilities in training
     """
 
     position_offset: int
+    attention_dropout: float
 
     def __init__(self, config: PretrainedConfig): ...
 
@@ -33,8 +50,8 @@ class Family(Protocol):
     def rest(self, layer: nn.Module, context: Tensor, residual: Tensor) -> Tensor:
         """Return a layer's output: output projection, residual, LayerNorm, FFN. No token sees another."""
 
-    def forward_with_probabilities(self, layer: nn.Module, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return Hugging Face's own layer output [B, S, H] and attention map [B, heads, S, S]; mask [B, 1, 1, S]."""
+    def shape(self, layer: nn.Module) -> LayerShape:
+        """Return a layer's shape."""
 
     def head(self, model: nn.Module) -> nn.Module:
         """Return what makes the start and end logits: [..., H] -> [..., 2]."""

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from bskim_export.model.families.base import Attend
+from bskim_export.model.families.base import Attend, LayerShape
 
 
 class Embedder(nn.Module):
@@ -26,6 +26,7 @@ class BertFamily:
         self.base = config.model_type
         # RoBERTa numbers its positions from behind the padding index
         self.position_offset = config.pad_token_id + 1 if config.model_type == "roberta" else 0
+        self.attention_dropout = config.attention_probs_dropout_prob
 
     def layers(self, model: nn.Module) -> nn.ModuleList:
         return getattr(model, self.base).encoder.layer
@@ -43,9 +44,9 @@ class BertFamily:
     def rest(self, layer: nn.Module, context: Tensor, residual: Tensor) -> Tensor:
         return layer.feed_forward_chunk(layer.attention.output(context, residual))
 
-    def forward_with_probabilities(self, layer: nn.Module, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        attended, probabilities = layer.attention(hidden, mask)
-        return layer.feed_forward_chunk(attended), probabilities
+    def shape(self, layer: nn.Module) -> LayerShape:
+        own = layer.attention.self
+        return LayerShape(own.num_attention_heads, own.attention_head_size, layer.attention.output.dense.out_features)
 
     def head(self, model: nn.Module) -> nn.Module:
         return model.qa_outputs

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bskim_export.model.predictor import InferencePredictor, SkimPredictor
+from bskim_export.model.families.base import LayerShape
+from bskim_export.model.predictors.diagonal import DiagonalPredictor, InferencePredictor
 
 
 def trained(heads: int, block_size: int = 32, seed: int = 0) -> SkimPredictor:

@@ -1,0 +1,125 @@
+"""bskim-train: a model and a data set in, a model that skims out."""
+
+from pathlib import Path
+
+import click
+
+import bskim_export
+from bskim_export.commands.common import console, parse_numbers, tidy
+from bskim_export.errors import missing_extra
+
+PRESET_NAMES = ["squad", "hotpotqa", "newsqa", "naturalquestions", "triviaqa", "searchqa"]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--model", required=True, metavar="DIR|HUB_ID|FILE", help="A pre-trained encoder, to be trained jointly; "
+              "or a question-answering model, to be trained further or, with --freeze, to be given predictors.")  # fmt: skip
+@click.option("--dataset", required=True, metavar="SPEC", help="What to learn from: a SQuAD-format FILE, mrqa:FILE, "
+              "hotpotqa:FILE, hub:NAME; see docs/datasets.md.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), default="model.pt", show_default=True,
+              help="The checkpoint to write. model.training/ beside it keeps what an interrupted run needs to go on: "
+              "repeat the command.")  # fmt: skip
+@click.option("--preset", type=click.Choice(PRESET_NAMES), default="squad", show_default=True,
+              help="The paper's balance factor, batch size and window length for this kind of data.")  # fmt: skip
+@click.option("--freeze", is_flag=True, help="Leave the model's own weights bit for bit as they are and train the "
+              "predictors only.")  # fmt: skip
+@click.option("--predictor", type=click.Choice(["question", "diagonal"]), default="question", show_default=True,
+              help="question: matches a block's tokens with the question's. diagonal: the paper's CNN over "
+              "attention maps.")  # fmt: skip
+@click.option("--layers", metavar="0,2,4", callback=parse_numbers(int), help="Layers that get a predictor. "
+              "[default: all]")  # fmt: skip
+@click.option("--block-size", type=click.IntRange(1, 512), default=32, show_default=True)
+@click.option("--alpha", type=click.FloatRange(min=0), default=0.1, show_default=True,
+              help="Harmony factor of the block loss; 0 trains the question-answering model alone.")  # fmt: skip
+@click.option("--beta", type=click.FloatRange(min=0, min_open=True), help="Balance factor of blocks with an answer. "
+              "[default: the preset's]")  # fmt: skip
+@click.option("--layer-weights", metavar="2,1,1", callback=parse_numbers(float),
+              help="What each predictor's loss counts. [default: 1 each]")  # fmt: skip
+@click.option("--skim-training", is_flag=True, help="Hide refused blocks from later layers while training (the paper's "
+              "Table 3, row 4).")  # fmt: skip
+@click.option("--evidence", is_flag=True, help="Label blocks with supporting facts positive too (Table 3, row 12).")
+@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), help="[default: the preset's]")
+@click.option("--learning-rate", type=click.FloatRange(min=0), default=3e-5, show_default=True, help="Of the model.")
+@click.option("--predictor-learning-rate", type=click.FloatRange(min=0), default=1e-3, show_default=True)
+@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Instead of the model's own. 0 is fastest.")
+@click.option("--max-seq-len", type=click.IntRange(min=8), help="Positions of a window. [default: the preset's]")
+@click.option("--doc-stride", type=click.IntRange(min=0), default=128, show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="A random sample of N questions. [default: all]")
+@click.option("--eval-dataset", metavar="SPEC", help="What EM and F1 are logged on after each epoch. [default: 500 "
+              "questions held out of --dataset, with their passages]")  # fmt: skip
+@click.option("--bf16", is_flag=True, help="Compute in bfloat16 where it is safe. Twice as fast on processors that "
+              "have it, CPUs included.")  # fmt: skip
+@click.option("--seed", type=int, default=42, show_default=True)
+@click.option("--training-arg", "trainer", multiple=True, metavar="NAME=VALUE", callback=lambda c, p, v: _parse(v),
+              help="Any further argument of transformers.TrainingArguments, its value as JSON; may be repeated.")  # fmt: skip
+@click.version_option(bskim_export.__version__)
+@tidy
+def main(model, dataset, out, preset, **options):
+    """Train a question-answering model that skims.
+
+    Joint training (the default) minimises the question-answering loss plus alpha times the block loss of every layer:
+    equation 3 of the Block-Skim paper. --freeze trains predictors for a model whose answers must stay as they are.
+
+    An interrupted run goes on from its last saved step when the command is repeated, and ends with the same weights.
+    It runs on a GPU if there is one; on several under torchrun.
+
+    \b
+    Examples:
+      bskim-train --model microsoft/MiniLM-L12-H384-uncased --dataset train-v1.1.json --bf16
+      bskim-train --model deepset/bert-base-cased-squad2 --dataset train-v1.1.json --freeze --epochs 3
+    """
+    try:
+        from bskim_export.checkpoint import load_checkpoint
+        from bskim_export.training.run import train
+        from bskim_export.training.settings import PRESETS, TrainSettings
+    except ImportError as error:
+        raise missing_extra(error.name or "accelerate", "train", "bskim-train") from error
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from bskim_export.data.readers import read_questions
+    from bskim_export.data.split import hold_out, sample
+
+    for name in ("beta", "batch_size", "max_seq_len"):
+        if options[name] is None:
+            options[name] = getattr(PRESETS[preset], name)
+    for name in ("layers", "layer_weights"):
+        options[name] = tuple(options[name]) if options[name] is not None else None
+    settings = TrainSettings(model, dataset, **options)
+    with console.status(f"Loading {model} and {dataset}"):
+        checkpoint = load_checkpoint(model, fresh_head=not settings.freeze)
+        questions = [q for q in read_questions(dataset) if q.answers]
+        if settings.eval_dataset:
+            held_out = sample(read_questions(settings.eval_dataset), settings.eval_questions, settings.seed)
+        else:
+            questions, held_out = hold_out(questions, settings.eval_questions, settings.seed)
+        questions = sample(questions, settings.limit, settings.seed)
+    try:
+        with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                      console=console) as bar:  # fmt: skip
+            task = bar.add_task("Tokenising", total=len(questions))
+
+            def progress(what, done, total):
+                bar.update(task, description=what, completed=done, total=total)
+                if done == total:
+                    bar.stop()  # from here on the Trainer shows its own
+
+            report = train(checkpoint, questions, held_out, settings, out, progress)
+    except KeyboardInterrupt:
+        raise click.ClickException("Interrupted. Repeat the command to go on from the last saved step.") from None
+    _print(report, out)
+
+
+def _print(report: dict, out: Path) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    held = report["held_out"]
+    table = Table(title=f"{held['questions']} held-out questions: EM {held['em']:.2f}, F1 {held['f1']:.2f} (dense)",
+                  title_justify="left", box=SIMPLE_HEAD)  # fmt: skip
+    for header in ("layer", "precision", "recall", "kept at 0.5"):
+        table.add_column(header, justify="right")
+    for layer, row in held["predictors"].items():
+        table.add_row(str(layer), *(f"{row[k]:.1%}" for k in ("precision", "recall", "kept")))
+    console.print(table)
+    console.print(f"Wrote {out}. Next: bskim-export {out} --out engines/ and bskim-calibrate engines/ --dataset ...")

@@ -1,0 +1,8 @@
+"""Skim predictors: what decides which blocks stay, one file a kind."""
+
+from bskim_export.model.predictors.base import SkimPredictor
+from bskim_export.model.predictors.diagonal import DiagonalPredictor
+from bskim_export.model.predictors.question import QuestionPredictor
+
+PREDICTORS: dict[str, type[SkimPredictor]] = {"diagonal": DiagonalPredictor, "question": QuestionPredictor}
+"""What `--predictor` and `skim_predictor` in config.json may name."""

@@ -1,0 +1,118 @@
+"""The training objective: equation 3 of the paper, its ablations, and what is logged of a batch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bskim_export.model.qa import BlockSkimForQuestionAnswering, SkimOutput
+from bskim_export.training.features import NO_LABEL
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """What the loss weighs.
+
+    alpha: harmony factor of the block loss (paper: 0.1; ALBERT 0.01). 0 trains the question-answering model alone.
+    beta: balance factor of positive blocks (paper, Table 1)
+    layer_weights: what each predictor's loss counts, first to last; None for 1 each, as in the paper
+    frozen: the model's own weights stay as they are, only the predictors learn (Table 3, row 3)
+    skim: blocks that a predictor scores below 0.5 are invisible to later layers (Table 3, row 4)
+    """
+
+    alpha: float = 0.1
+    beta: float = 20.0
+    layer_weights: tuple[float, ...] | None = None
+    frozen: bool = False
+    skim: bool = False
+
+
+class SkimObjective(nn.Module):
+    """A model and its loss, as one module that the Hugging Face Trainer can train.
+
+    Shapes:
+        input_ids, attention_mask, token_type_ids, question_mask: int64 [B, S]
+        start_positions, end_positions: int64 [B]; block_labels: int64 [B, K]
+        -> {"loss": scalar, "qa_loss": scalar, "counts": int64 [layers, 4]}, see `count_blocks`
+    """
+
+    def __init__(self, model: BlockSkimForQuestionAnswering, settings: LossSettings):
+        super().__init__()
+        self.model, self.settings = model, settings
+        if settings.frozen:
+            model.backbone.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "SkimObjective":
+        """Switch to training mode; a frozen backbone stays in evaluation mode, without dropout."""
+        super().train(mode)
+        if self.settings.frozen:
+            self.model.backbone.eval()
+        return self
+
+    def forward(
+        self, start_positions: Tensor, end_positions: Tensor, block_labels: Tensor, **inputs: Tensor
+    ) -> dict[str, Tensor]:
+        out = self.model(**inputs, skim=self.settings.skim)
+        losses = block_losses(out.skim_logits, block_labels, self.settings.beta)
+        weights = self.settings.layer_weights or (1.0,) * len(losses)
+        blocks = sum((w * one for w, one in zip(weights, losses, strict=True)), start=torch.zeros(()))
+        answer = qa_loss(out, inputs["attention_mask"], start_positions, end_positions)
+        loss = blocks if self.settings.frozen else answer + self.settings.alpha * blocks
+        return {"loss": loss, "qa_loss": answer.detach(), "counts": count_blocks(out.skim_logits, block_labels)}
+
+
+def qa_loss(out: SkimOutput, attention_mask: Tensor, start_positions: Tensor, end_positions: Tensor) -> Tensor:
+    """Return the mean cross-entropy of answer starts and ends over the real tokens of each window."""
+    losses = [
+        F.cross_entropy(logits.float().masked_fill(attention_mask == 0, torch.finfo(torch.float32).min), positions)
+        for logits, positions in ((out.start_logits, start_positions), (out.end_logits, end_positions))
+    ]
+    return sum(losses) / 2
+
+
+def block_losses(skim_logits: Mapping[int, Tensor], labels: Tensor, beta: float) -> list[Tensor]:
+    """Return the block loss (equation 2) of each layer.
+
+    As in the paper's released code, it is a mean over the passage blocks of the batch in which a positive block counts
+    `beta` times.
+
+    Args:
+        skim_logits: per layer, [B, K, 2]
+        labels: int64 [B, K]; NO_LABEL where there is none
+    """
+    flat = labels.flatten()
+    if not (flat != NO_LABEL).any():
+        return [logits.sum() * 0 for logits in skim_logits.values()]
+    weight = torch.tensor([1.0, beta], device=labels.device)
+    return [
+        F.cross_entropy(logits.float().flatten(0, 1), flat, weight, ignore_index=NO_LABEL)
+        for logits in skim_logits.values()
+    ]
+
+
+@torch.no_grad()
+def count_blocks(skim_logits: Mapping[int, Tensor], labels: Tensor, threshold: float = 0.5) -> Tensor:
+    """Return int64 [layers, 4]: labelled blocks, positive ones, kept ones, and both at once."""
+    labelled = labels != NO_LABEL
+    positive = labels == 1
+    rows = []
+    for logits in skim_logits.values():
+        kept = (logits.float().softmax(-1)[..., 1] >= threshold) & labelled
+        rows.append(torch.stack([labelled.sum(), positive.sum(), kept.sum(), (kept & positive).sum()]))
+    return torch.stack(rows) if rows else torch.zeros(0, 4, dtype=torch.int64)
+
+
+def block_figures(labelled: int, positive: int, kept: int, both: int) -> dict[str, float]:
+    """Return precision, recall and kept share of predictions.
+
+    Example:
+        >>> block_figures(10, 2, 4, 1)
+        {'precision': 0.25, 'recall': 0.5, 'kept': 0.4}
+    """
+    return {
+        "precision": both / kept if kept else 0.0,
+        "recall": both / positive if positive else 0.0,
+        "kept": kept / labelled if labelled else 0.0,
+    }

@@ -1,0 +1,168 @@
+"""A training run from its questions to its checkpoint: resumable, and finished only once."""
+
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from transformers import TrainingArguments, set_seed
+
+from bskim_export.checkpoint import Checkpoint, save_checkpoint
+from bskim_export.data.question import Question
+from bskim_export.errors import InputError
+from bskim_export.export.exporter import describe
+from bskim_export.model.qa import BlockSkimForQuestionAnswering
+from bskim_export.runtime.windows import WindowMaker
+from bskim_export.training.cache import CachedObjective, ViewCache
+from bskim_export.training.evaluate import Evaluation
+from bskim_export.training.features import Collator, make_features
+from bskim_export.training.objective import LossSettings, SkimObjective
+from bskim_export.training.settings import TrainSettings
+from bskim_export.training.trainer import Rates, SkimTrainer
+
+Progress = Callable[[str, int, int], None]
+"""progress(what is being done, how much of it is done, out of how much)"""
+REPORT = "report.json"
+CACHE = "cache"
+SAVE_STEPS = 200
+
+
+def run_folder(out: Path) -> Path:
+    """Return where a run keeps what it needs to go on, and at its end its report: model.pt -> model.training/"""
+    return out.with_suffix(".training")
+
+
+def train(
+    checkpoint: Checkpoint,
+    questions: Sequence[Question],
+    held_out: Sequence[Question],
+    settings: TrainSettings,
+    out: Path,
+    progress: Progress = lambda what, done, total: None,
+) -> dict:
+    """Train, and write the checkpoint `out`. A run that was killed goes on from its last saved step.
+
+    Args:
+        checkpoint: the model to start from; it is trained in place
+        questions: what to learn from
+        held_out: what EM and F1 are logged on after each epoch
+        progress: told how far the preparation is; the Trainer shows its own progress
+
+    Returns:
+        the report: settings, figures, seconds, log.
+
+    Raises:
+        InputError: `out` is finished already, or its unfinished run had other settings.
+    """
+    folder = run_folder(out)
+    if (folder / REPORT).is_file():
+        raise InputError(f"'{out}' is finished; its report is in '{folder}'. Choose another --out, or delete both.")
+    settings.check_resumable(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings.write(folder)
+    set_seed(settings.seed)
+    model = _with_predictors(checkpoint.model, settings)
+    trainer, evaluation = _prepare(checkpoint, questions, held_out, settings, folder, progress)
+    last = last_checkpoint(folder)
+    start = time.time()
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    model.cpu()
+    report = {
+        "settings": dataclasses.asdict(settings),
+        "questions": len(questions),
+        "windows": len(trainer.train_dataset),
+        "steps": trainer.state.global_step,
+        "seconds_since_last_start": round(time.time() - start),
+        "held_out": {"questions": len(held_out), **evaluation(model)},
+        "log": trainer.state.log_history,
+    }
+    save_checkpoint(model, out, checkpoint.tokenizer)
+    (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    for path in [*folder.glob("checkpoint-*"), folder / CACHE]:
+        shutil.rmtree(path, ignore_errors=True)
+    return report
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the last step that was saved whole, and remove any that was not: the Trainer's state is written last."""
+    whole = []
+    for path in folder.glob("checkpoint-*"):
+        if (path / "trainer_state.json").is_file():
+            whole.append(path)
+        else:
+            shutil.rmtree(path)
+    return max(whole, key=lambda p: int(p.name.split("-")[1]), default=None)
+
+
+def _with_predictors(model: BlockSkimForQuestionAnswering, settings: TrainSettings) -> BlockSkimForQuestionAnswering:
+    layers = range(model.config.num_hidden_layers) if settings.layers is None else settings.layers
+    limit = min(settings.max_seq_len, model.skim.max_seq_len)
+    model.add_predictors(layers, settings.predictor, settings.block_size)
+    model.skim = dataclasses.replace(model.skim, max_seq_len=min(limit, model.skim.max_seq_len))
+    if settings.dropout is not None:
+        model.set_dropout(settings.dropout)
+    return model
+
+
+def _prepare(
+    checkpoint: Checkpoint,
+    questions: Sequence[Question],
+    held_out: Sequence[Question],
+    settings: TrainSettings,
+    folder: Path,
+    progress: Progress,
+) -> tuple[SkimTrainer, Evaluation]:
+    model = checkpoint.model
+    maker = WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), describe(checkpoint))
+    collator = Collator(settings.block_size, model.config.pad_token_id)
+    window = (model.skim.max_seq_len, settings.doc_stride)
+    done = iter(range(1, len(questions) + 1))
+    features = make_features(
+        questions, maker, *window, settings.evidence, lambda: progress("Tokenising", next(done), len(questions))
+    )
+    evaluation = Evaluation(held_out, maker, *window, collator)
+    lengths = [len(f) for f in features]
+    args = _arguments(settings, len(features), folder)
+    rates = Rates(settings.learning_rate, settings.predictor_learning_rate)
+    if settings.freeze:
+        cache = ViewCache(folder / CACHE, model.eval(), features, collator)
+        if cache.fits:
+            cache.build(progress, settings.bf16)
+            objective = CachedObjective(model, settings.beta, cache.reads)
+            return SkimTrainer(objective, args, range(len(features)), lengths, cache, rates, evaluation), evaluation
+    losses = LossSettings(
+        settings.alpha, settings.beta, settings.layer_weights, settings.freeze, settings.skim_training
+    )
+    return SkimTrainer(SkimObjective(model, losses), args, features, lengths, collator, rates, evaluation), evaluation
+
+
+def _arguments(settings: TrainSettings, windows: int, folder: Path) -> TrainingArguments:
+    steps = -(-windows // settings.batch_size) * settings.epochs
+    arguments = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": settings.batch_size,
+        "num_train_epochs": settings.epochs,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": int(steps * settings.warmup),
+        "weight_decay": 0.01,
+        "bf16": settings.bf16,
+        "seed": settings.seed,
+        "logging_steps": 50,
+        "save_steps": SAVE_STEPS,
+        "save_total_limit": 2,
+        "eval_strategy": "epoch",
+        "report_to": "none",
+        "remove_unused_columns": False,
+        "use_cpu": not torch.cuda.is_available(),
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        **(settings.trainer or {}),
+    }
+    try:
+        return TrainingArguments(**arguments)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"transformers.TrainingArguments refuses its arguments: {error}") from None

@@ -1,0 +1,87 @@
+"""What a training run is made of, and the paper's values for each data set."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from bskim_export.errors import InputError
+
+SETTINGS = "settings.json"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The paper's settings for a data set: balance factor (Table 1), batch size and window length."""
+
+    beta: float
+    batch_size: int
+    max_seq_len: int
+
+
+PRESETS = {
+    "squad": Preset(20, 16, 384),
+    "hotpotqa": Preset(20, 32, 512),
+    "newsqa": Preset(30, 32, 512),
+    "naturalquestions": Preset(30, 32, 512),
+    "triviaqa": Preset(100, 32, 512),
+    "searchqa": Preset(150, 32, 512),
+}
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """One run. Two runs with the same settings, model and data end with the same weights.
+
+    model, dataset: what they were called
+    limit: questions drawn at random; None for all
+    predictor, block_size, layers: see SkimConfig; layers None for all
+    alpha, beta: see LossSettings
+    layer_weights: what each layer's block loss counts, first to last; None for 1 each
+    learning_rate, predictor_learning_rate: linear decay to 0 after the first `warmup` share of the steps
+    dropout: instead of the model's own
+    trainer: further transformers.TrainingArguments
+    """
+
+    model: str
+    dataset: str
+    limit: int | None = None
+    predictor: str = "diagonal"
+    block_size: int = 32
+    layers: tuple[int, ...] | None = None
+    alpha: float = 0.1
+    beta: float = 20.0
+    layer_weights: tuple[float, ...] | None = None
+    freeze: bool = False
+    skim_training: bool = False
+    evidence: bool = False
+    epochs: float = 2.0
+    batch_size: int = 16
+    learning_rate: float = 3e-5
+    predictor_learning_rate: float = 1e-3
+    warmup: float = 0.1
+    dropout: float | None = None
+    max_seq_len: int = 384
+    doc_stride: int = 128
+    eval_dataset: str | None = None
+    eval_questions: int = 500
+    bf16: bool = False
+    seed: int = 42
+    trainer: dict | None = None
+
+    def check_resumable(self, folder: Path) -> None:
+        """Raise InputError if `folder` holds a run with other settings."""
+        path = folder / SETTINGS
+        if not path.is_file():
+            return
+        old, new = json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(dataclasses.asdict(self)))
+        changed = [f"{k} was {old.get(k)!r}, is {v!r}" for k, v in new.items() if old.get(k) != v]
+        if changed:
+            raise InputError(
+                f"'{folder}' holds an unfinished run with other settings ({'; '.join(changed)}). Repeat its settings to "
+                "go on with it, or delete the folder, or choose another --out."
+            )
+
+    def write(self, folder: Path) -> None:
+        """Write settings.json."""
+        (folder / SETTINGS).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,132 @@
+"""The Hugging Face Trainer with Block-Skim's objective. Resuming, DDP, bf16, schedules and logging are the Trainer's."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Sampler
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_pt_utils import get_length_grouped_indices
+
+from bskim_export.model.qa import BlockSkimForQuestionAnswering
+from bskim_export.training.objective import block_figures
+
+Evaluate = Callable[[BlockSkimForQuestionAnswering], dict]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Learning rates: of the backbone (paper: 3e-5, ALBERT 5e-5) and of the predictors, which start from nothing."""
+
+    backbone: float = 3e-5
+    predictors: float = 1e-3
+
+
+class SkimTrainer(Trainer):
+    """Trains an objective: a module with a `model` that returns "loss", "qa_loss" and "counts" for a batch.
+
+    Args:
+        objective: the model and its loss
+        args: the Trainer's
+        features: labelled windows, or whatever else the collator takes
+        lengths: of each of them
+        collator: makes batches of them
+        rates: learning rates, both on the schedule of `args`
+        measure: returns the figures of a model that are logged whenever the Trainer evaluates, see Evaluation
+    """
+
+    def __init__(
+        self,
+        objective: nn.Module,
+        args: TrainingArguments,
+        features: Sequence,
+        lengths: Sequence[int],
+        collator: Callable[[Sequence], dict[str, Tensor]],
+        rates: Rates,
+        measure: Evaluate,
+    ):
+        self._rates, self._measure, self._lengths = rates, measure, lengths
+        self._counts: Tensor | None = None
+        self._qa_losses: list[Tensor] = []
+        super().__init__(
+            objective,
+            args,
+            data_collator=collator,
+            train_dataset=features,
+            eval_dataset=features[:1],  # the Trainer wants one; `measure` brings its own
+        )
+
+    def create_optimizer(self, model=None) -> torch.optim.Optimizer:
+        """Build AdamW with the two learning rates; biases and norms are not decayed."""
+        if self.optimizer is None:
+            decayed = set(self.get_decay_parameter_names(self.model))
+            groups = [
+                {
+                    "params": [
+                        p
+                        for n, p in self.model.named_parameters()
+                        if p.requires_grad and ("predictors." in n) == new and (n in decayed) == decay
+                    ],
+                    "lr": self._rates.predictors if new else self._rates.backbone,
+                    "weight_decay": self.args.weight_decay if decay else 0.0,
+                }
+                for new in (False, True)
+                for decay in (False, True)
+            ]
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            self.optimizer = kind([g for g in groups if g["params"]], **options)
+        return self.optimizer
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Return the objective's loss, and remember its parts for the log."""
+        outputs = model(**inputs)
+        self._qa_losses.append(outputs["qa_loss"])
+        self._counts = outputs["counts"] if self._counts is None else self._counts + outputs["counts"]
+        return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the parts of the loss and the predictors' precision, recall and kept share since the last log."""
+        if "loss" in logs and self._qa_losses:
+            logs["qa_loss"] = torch.stack(self._qa_losses).mean().item()
+            rows = zip(self.model.model.skim.layers, self._counts.tolist(), strict=True)
+            logs |= _flat({layer: block_figures(*counts) for layer, counts in rows}, "")
+            self._qa_losses, self._counts = [], None
+        super().log(logs, start_time)
+
+    def evaluate(self, *args, **kwargs) -> dict[str, float]:
+        """Log what `measure` finds of the model."""
+        found = self._measure(self.model.model)
+        figures = {"eval_em": found["em"], "eval_f1": found["f1"]} | _flat(found["predictors"], "eval_")
+        self.log(figures)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
+        return figures
+
+    def _get_train_sampler(self, train_dataset=None) -> Sampler:
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return LengthGroups(self._lengths, size, self.args.seed)
+
+
+class LengthGroups(Sampler):
+    """Windows of like length together: on SQuAD a batch of 16 is then hardly padded.
+
+    The order depends on the seed and the epoch alone, so that a resumed run meets the batches it would have met.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
+        self._lengths, self._batch_size, self._seed, self._epoch = lengths, batch_size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Accelerate calls it."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed * 1000 + self._epoch)
+        return iter(get_length_grouped_indices(self._lengths, self._batch_size, generator=generator))
+
+
+def _flat(predictors: dict[int, dict[str, float]], prefix: str) -> dict[str, float]:
+    return {f"{prefix}layer_{i}_{name}": value for i, row in predictors.items() for name, value in row.items()}
