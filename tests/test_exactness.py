@@ -8,12 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bskim_export import QAPipeline
-from bskim_export.data.squad import load_squad, sample
+from bskim_export.data.squad import sample
 from bskim_export.export.verify import TorchReference, torch_inputs
 from bskim_export.runtime.orchestrator import KEPT
 from bskim_export.runtime.policy import KeepSchedule, Thresholds
 
-GROUPINGS = [("bert", (0, 1, 2)), ("bert", (1,)), ("bert", (0, 2)), ("electra", (0, 1, 2)), ("roberta", (0, 1, 2))]
+GROUPINGS = [
+    *((family, (0, 1, 2)) for family in FAMILIES),
+    ("bert", (1,)),
+    ("bert", (0, 2)),
+    ("albert of two groups", (1,)),
+]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -60,15 +65,21 @@ def test_skimming_gives_what_pytorch_gives_with_true_removal(family, layers, tin
     assert dropped > len(windows)  # or the test shows nothing
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.fixture(scope="module", params=FAMILIES)
+def ragged(request, tiny, tiny_bundle, squad):
+    """A family's pipeline, and windows of many lengths for it."""
+    windows = windows_of(tiny(request.param), sample(squad, 20, seed=5), max_seq_len=192)
+    return QAPipeline(tiny_bundle(request.param)), windows
+
+
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(st.integers(0, 23), min_size=1, max_size=9),
     st.floats(0.05, 0.95),
     st.booleans(),
 )
-def test_a_window_does_not_depend_on_its_batch(tiny, tiny_bundle, places, quantile, guard):
-    checkpoint, qa = tiny(), QAPipeline(tiny_bundle())
-    pool = windows_of(checkpoint, sample(load_squad(), 20, seed=5), max_seq_len=192)
+def test_a_window_does_not_depend_on_its_batch(ragged, places, quantile, guard):
+    qa, pool = ragged
     windows = [pool[i % len(pool)] for i in places]
     policy = Thresholds({layer: t * (0.5 + quantile) if t < 0.6 else t for layer, t in qa.policy.by_layer.items()})
     held = [w.question_blocks if guard and len(w.input_ids) > 32 * w.question_blocks else None for w in windows]
