@@ -23,7 +23,7 @@ FORMAT = "bskim-export checkpoint"
 FORMAT_VERSION = 1
 SAVE_HINT = "Write one with bskim_export.save_checkpoint(model, 'model.pt', tokenizer)."
 
-_UNUSED = ("pooler.", "position_ids", "num_batches_tracked", "skim_predictor.conv3.")
+_UNUSED = ("pooler.", "position_ids", "num_batches_tracked", ".conv3.")
 """Parts of a state dict that question answering does not need, by a piece of their names."""
 
 
@@ -44,7 +44,7 @@ def load_checkpoint(source: str | Path, layers: list[int] | None = None, fresh_h
     """Load a model from a Hugging Face directory, a hub id, or a `model.pt` that `save_checkpoint` wrote.
 
     Predictors are looked for under the names of the paper's released code
-    (`bert.encoder.layer.N.attention.self.skim_predictor.*`).
+    (`bert.encoder.layer.N.attention.self.skim_predictor.*`, `albert.encoder.skim_predictors.N.*`, ...).
 
     Args:
         layers: use only these layers' predictors; default: those that the config names (`augment_layers`), else all
@@ -273,7 +273,8 @@ def _check_names(expected: dict[str, Tensor], state: dict[str, Tensor], source: 
     missing = sorted(expected.keys() - state.keys())
     extra = sorted(k for k in state.keys() - expected.keys() if "skim_predictor" not in k)
     if any(k.startswith("qa_outputs") for k in missing):
-        heads = sorted({k.split(".")[0] for k in extra} - {base, "embeddings", "encoder"}) or ["none"]
+        encoder = {base} | {k.split(".")[1] for k in expected}  # saved alone, it has no prefix
+        heads = sorted({k.split(".")[0] for k in extra} - encoder) or ["none"]
         raise CheckpointError(
             f"'{source}' has no question-answering head (qa_outputs); its head is: {', '.join(heads)}. "
             "Fine-tune it as a ...ForQuestionAnswering model first."

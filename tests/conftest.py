@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import ByteLevelBPETokenizer, Tokenizer, processors
-from transformers import BertConfig, ElectraConfig, RobertaConfig
+from transformers import AlbertConfig, AlbertTokenizer, BertConfig, DistilBertConfig, ElectraConfig, RobertaConfig
 
 from bskim_export import QAPipeline
 from bskim_export.checkpoint import Checkpoint, load_checkpoint
@@ -45,6 +45,13 @@ def byte_level(squad) -> str:
     tokenizer = Tokenizer.from_str(trained.to_str())
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
     return tokenizer.to_str()
+
+
+@pytest.fixture(scope="session")
+def unigram(squad) -> str:
+    """An ALBERT tokenizer (normaliser, Metaspace, template: transformers' own), trained on SQuAD's passages."""
+    texts = sorted({q.context for q in sample(squad, 200)})
+    return AlbertTokenizer().train_new_from_iterator(texts, 2000, show_progress=False).backend_tokenizer.to_str()
 
 
 def make_model(config, layers, max_seq_len: int | None = 384, predictor="diagonal") -> BlockSkimForQuestionAnswering:
@@ -97,14 +104,24 @@ def windows_of(checkpoint: Checkpoint, questions: list[Question], max_seq_len: i
 
 
 FAMILIES = {
+    "albert": (AlbertConfig, {"embedding_size": 16, "vocab_size": 2000}),
+    "albert of two groups": (AlbertConfig, {"embedding_size": 16, "vocab_size": 2000, "num_hidden_groups": 2}),
     "bert": (BertConfig, {}),
+    "distilbert": (DistilBertConfig, {"hidden_dim": 48}),
     "electra": (ElectraConfig, {"embedding_size": 16}),
     "roberta": (RobertaConfig, {"max_position_embeddings": 514, "vocab_size": 2000, "type_vocab_size": 1}),
 }
 
 
 @pytest.fixture(scope="session")
-def tiny(squad, wordpiece, byte_level):
+def tokenizers(wordpiece, byte_level, unigram) -> dict[str, str]:
+    """Return the tokenizer of every family."""
+    own = {"albert": unigram, "albert of two groups": unigram, "roberta": byte_level}
+    return {family: own.get(family, wordpiece) for family in FAMILIES}
+
+
+@pytest.fixture(scope="session")
+def tiny(squad, tokenizers):
     """Return a function: family name, layers, kind of predictor -> a random three-layer Checkpoint."""
     made = {}
 
@@ -112,8 +129,7 @@ def tiny(squad, wordpiece, byte_level):
         if (family, layers, predictor) not in made:
             config_class, extra = FAMILIES[family]
             model = make_model(config_class(**SHAPE, **extra), layers, predictor=predictor)
-            tokenizer = byte_level if family == "roberta" else wordpiece
-            checkpoint = Checkpoint(model, Tokenizer.from_str(tokenizer).to_str(), f"tiny-{family}")
+            checkpoint = Checkpoint(model, Tokenizer.from_str(tokenizers[family]).to_str(), f"tiny-{family}")
             spread_scores(checkpoint, sample(squad, 10, seed=1))
             made[family, layers, predictor] = checkpoint
         return made[family, layers, predictor]

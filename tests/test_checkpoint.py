@@ -13,7 +13,14 @@ from bskim_export.checkpoint import FORMAT, load_checkpoint, released_names, sav
 from bskim_export.errors import CheckpointError
 from bskim_export.model.skim_config import SkimConfig
 
-HEADS = {"BertForSequenceClassification": "classifier", "BertModel": "none", "BertForMaskedLM": "cls"}
+HEADS = {
+    "AlbertModel": "none",
+    "BertForMaskedLM": "cls",
+    "BertForSequenceClassification": "classifier",
+    "BertModel": "none",
+    "DistilBertForMaskedLM": "vocab_layer_norm, vocab_projector, vocab_transform",
+    "DistilBertModel": "none",
+}
 PREDICTOR = "bert.encoder.layer.0.attention.self.skim_predictor."
 
 
@@ -61,7 +68,7 @@ def refusal(source, **options) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("model", [("bert", ()), ("electra", (0, 1, 2)), ("roberta", (1,))], indirect=True)
+@pytest.mark.parametrize("model", [("bert", ()), *((family, (0, 2)) for family in FAMILIES)], indirect=True)
 def test_saved_file_gives_the_same_model_back(saved, model, wordpiece):
     loaded = load_checkpoint(saved)
     assert (loaded.source, loaded.model.training) == ("model.pt", False)
@@ -128,7 +135,8 @@ def test_layers_choose_among_the_predictors(folder):
 
 @pytest.mark.parametrize("kind", ["BertForQuestionAnswering", *HEADS])
 def test_plain_models_load_if_they_answer_questions(wordpiece, tmp_path, kind):
-    getattr(transformers, kind)(transformers.BertConfig(**SHAPE)).save_pretrained(tmp_path)
+    model = getattr(transformers, kind)
+    model(model.config_class(**SHAPE)).save_pretrained(tmp_path)
     (tmp_path / "tokenizer.json").write_text(wordpiece, encoding="utf-8")
     if kind in HEADS:
         assert f"no question-answering head (qa_outputs); its head is: {HEADS[kind]}. Fine-tune" in refusal(tmp_path)
@@ -143,7 +151,7 @@ def test_plain_models_load_if_they_answer_questions(wordpiece, tmp_path, kind):
         ("config.json", {"intermediate_size": 48}, "intermediate.dense.weight is [64, 32], expected [48, 32]"),
         ("config.json", {"num_attention_heads": 8}, f"{PREDICTOR}conv1.weight is [4, 4, 3, 3], expected [8, 8, 3, 3]"),
         ("config.json", {"num_hidden_layers": 4}, "config.json. Missing: bert.encoder.layer.3.attention"),
-        ("config.json", {"model_type": "t5", "classifier_dropout": 0.0}, "supported types: bert, electra, roberta"),
+        ("config.json", {"model_type": "t5", "classifier_dropout": 0.0}, "supported types: albert, bert, dis"),
         ("config.json", {"model_type": "nonesuch"}, "config.json' cannot be read"),
         ("config.json", {"hidden_size": "32"}, "config.json' cannot be read"),
         ("config.json", {"block_size": 6}, "must be a multiple of 4 up to"),

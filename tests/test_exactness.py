@@ -8,18 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bskim_export import QAPipeline
-from bskim_export.data.squad import load_squad, sample
+from bskim_export.data.squad import sample
 from bskim_export.export.verify import TorchReference, torch_inputs
 from bskim_export.runtime.orchestrator import KEPT
 from bskim_export.runtime.policy import KeepSchedule, Thresholds
 
 GROUPINGS = [
-    ("bert", (0, 1, 2), "diagonal"),
+    *((family, (0, 1, 2), "diagonal") for family in FAMILIES),
+    *((family, (0, 1, 2), "question") for family in ("albert", "electra", "roberta")),
     ("bert", (1,), "diagonal"),
     ("bert", (0, 2), "question"),
-    ("electra", (0, 1, 2), "question"),
-    ("roberta", (0, 1, 2), "diagonal"),
-    ("roberta", (0, 1, 2), "question"),
+    ("albert of two groups", (1,), "diagonal"),
 ]
 
 
@@ -67,17 +66,22 @@ def test_skimming_gives_what_pytorch_gives_with_true_removal(model, tiny, tiny_b
     assert dropped > len(windows)  # or the test shows nothing
 
 
-@pytest.mark.parametrize("predictor", ["diagonal", "question"])
-@settings(max_examples=25, deadline=None)
+@pytest.fixture(scope="module", params=[*((f, "diagonal") for f in FAMILIES), ("bert", "question")], ids="-".join)
+def ragged(request, tiny, tiny_bundle, squad):
+    """A family's pipeline, and windows of many lengths for it."""
+    family, predictor = request.param
+    model = (family, (0, 1, 2), predictor)
+    return QAPipeline(tiny_bundle(*model)), windows_of(tiny(*model), sample(squad, 20, seed=5), max_seq_len=192)
+
+
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(st.integers(0, 23), min_size=1, max_size=9),
     st.floats(0.05, 0.95),
     st.booleans(),
 )
-def test_a_window_does_not_depend_on_its_batch(tiny, tiny_bundle, predictor, places, quantile, guard):
-    model = ("bert", (0, 1, 2), predictor)
-    checkpoint, qa = tiny(*model), QAPipeline(tiny_bundle(*model))
-    pool = windows_of(checkpoint, sample(load_squad(), 20, seed=5), max_seq_len=192)
+def test_a_window_does_not_depend_on_its_batch(ragged, places, quantile, guard):
+    qa, pool = ragged
     windows = [pool[i % len(pool)] for i in places]
     policy = Thresholds({layer: t * (0.5 + quantile) if t < 0.6 else t for layer, t in qa.policy.by_layer.items()})
     held = [w.question_blocks if guard and len(w.input_ids) > 32 * w.question_blocks else None for w in windows]

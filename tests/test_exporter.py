@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 from conftest import EXAMPLE, SHAPE, make_model
-from transformers import BertConfig
+from transformers import AlbertConfig, BertConfig
 
 from bskim_export import QAPipeline, export_bundle, save_checkpoint
 from bskim_export.bundle import read_manifest, verify_files
@@ -60,6 +60,19 @@ def test_every_weight_is_stored_once(minilm_bundle, minilm):
     parameters = sum(p.numel() * 4 for p in minilm.model.backbone.parameters())
     assert (minilm_bundle / "onnx" / "weights.bin").stat().st_size < 1.02 * parameters
     assert all(p.stat().st_size < 100_000 for p in (minilm_bundle / "onnx").glob("*.onnx"))
+
+
+def test_weights_that_layers_share_are_stored_once(unigram, tmp_path, squad):
+    shape = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 512}
+    model = make_model(AlbertConfig(**shape, embedding_size=16, vocab_size=2000), (1,))
+    export_bundle(Checkpoint(model, unigram, "albert"), tmp_path / "x", questions=sample(squad, 2))
+    (layer,) = model.backbone.albert.encoder.albert_layer_groups
+    shared = sum(p.numel() * 4 for p in layer.parameters())
+    rest = sum(p.numel() * 4 for p in model.parameters()) - shared
+    assert (tmp_path / "x" / "onnx" / "weights.bin").stat().st_size < 1.5 * shared + rest
+    for name, graph in graphs(tmp_path / "x").items():  # every stage and dense.onnx
+        places = [e.value for i in graph.graph.initializer for e in i.external_data if e.key == "offset"]
+        assert len(places) == len(set(places)), name
 
 
 def test_a_model_without_predictors_exports_dense(tiny_bundle):

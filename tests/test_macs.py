@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest import FAMILIES
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
@@ -37,7 +38,7 @@ def test_the_predictor_of_12_heads_is_166_million():
     assert round(BASE.predictor_macs / 1e6, 2) == 1.66
 
 
-@pytest.mark.parametrize("family", ["bert", "electra", "roberta"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_dense_macs_are_half_the_flops_that_torch_counts(tiny, family):
     checkpoint = tiny(family)
     ids = torch.ones(1, 96, dtype=torch.long)

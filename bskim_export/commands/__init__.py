@@ -12,7 +12,7 @@ _COMMANDS = {
     "ask": "Answer a question about a passage, and show what was skimmed.",
     "overhead": "Measure what splitting into stages costs.",
     "cold-start": "Measure a fresh process, from a bundle to its first answer.",
-    "export-cost": "Measure the export of a model of BERT-base's shape.",
+    "export-cost": "Measure the export of a model of a published shape.",
 }
 
 

@@ -46,8 +46,8 @@ def main(model, out, skim_layers, threshold, verify_questions):
     """Split MODEL into stages and skim predictors, export them to ONNX, and prove them against PyTorch.
 
     MODEL is a Hugging Face model directory, a hub id, or a model.pt written by bskim_export.save_checkpoint. BERT,
-    MiniLM, ELECTRA and RoBERTa question-answering models are supported. Predictors are found under the names of the
-    Block-Skim paper's released code; a model without any is exported dense.
+    MiniLM, ELECTRA, RoBERTa, DistilBERT and ALBERT question-answering models are supported. Predictors are found under
+    the names of the Block-Skim paper's released code; a model without any is exported dense.
 
     \b
     Examples:

@@ -26,7 +26,7 @@ from bskim_export.checkpoint import Checkpoint
 from bskim_export.data.squad import Question, load_squad, sample
 from bskim_export.errors import CheckpointError
 from bskim_export.export.files import atomic_directory, check_target
-from bskim_export.export.onnx_graph import GraphTemplate, Input, dims, export_template
+from bskim_export.export.onnx_graph import GraphTemplate, Input, dims, export_template, sharing
 from bskim_export.export.stages import make_dense, make_stages
 from bskim_export.export.verify import Parity, check, compare
 from bskim_export.export.weights import NAME as WEIGHTS
@@ -102,7 +102,7 @@ def _write(checkpoint: Checkpoint, folder: Path, progress: Progress) -> None:
     with WeightStore(folder / "onnx") as store:
         entries = []
         for i, (stage, skim_layer) in enumerate(zip(stages, [*model.skim.layers, None], strict=True)):
-            kind = (type(stage), len(stage.cut.layers), stage.cut.leaves)
+            kind = (type(stage), stage.cut.leaves, sharing(stage))
             graph = write(kind, stage, example_inputs(stage, model), stage.outputs, f"stage_{i:02d}")
             skim = None
             if skim_layer is not None:
@@ -159,7 +159,7 @@ def describe(checkpoint: Checkpoint) -> Model:
         source=checkpoint.source,
         num_layers=config.num_hidden_layers,
         hidden_size=config.hidden_size,
-        intermediate_size=config.intermediate_size,
+        intermediate_size=model.family.intermediate_size,
         num_heads=config.num_attention_heads,
         head_size=config.hidden_size // config.num_attention_heads,
         embedding_size=getattr(config, "embedding_size", config.hidden_size),

@@ -78,6 +78,8 @@ def export_template(module: nn.Module, inputs: Mapping[str, Input], outputs: tup
             dynamic_shapes=[dict(i.axes) for i in inputs.values()],
             verbose=False,
         )
+        # The first time, weights that several layers share are not transposed once and for all, as others are
+        program.optimize()
     model = program.model
     model.ir_version = IR_VERSION
     model.producer_name, model.producer_version = "bskim-export", None
@@ -105,6 +107,19 @@ def dims(block_size: int) -> dict[str, dict[int, object]]:
         "question": {0: windows, 1: block_size * asked},
         "scored": {0: probes},
     }
+
+
+def sharing(module: nn.Module) -> tuple[str, ...]:
+    """Return for every parameter of a module the first name that it goes by. Modules of one class that differ here,
+    in their number of layers or in which of them share weights (ALBERT), have different graphs.
+
+    Example:
+        >>> layer = nn.Linear(2, 2)
+        >>> sharing(nn.ModuleList([layer, nn.Linear(2, 2), layer]))
+        ('0.weight', '0.bias', '1.weight', '1.bias', '0.weight', '0.bias')
+    """
+    first: dict[int, str] = {}
+    return tuple(first.setdefault(id(p), name) for name, p in module.named_parameters(remove_duplicate=False))
 
 
 def _randomised(module: nn.Module) -> nn.Module:

@@ -50,7 +50,7 @@ class BlockSkimForQuestionAnswering(nn.Module):
     """A Hugging Face question-answering model with a skim predictor at each chosen layer.
 
     Args:
-        config: the Hugging Face config of a supported encoder (BERT, MiniLM, ELECTRA, RoBERTa)
+        config: the Hugging Face config of a supported encoder (docs/families.md lists them)
         skim: block size, layers, thresholds; default: as the config says
 
     Raises:

@@ -3,10 +3,18 @@
 from transformers import PretrainedConfig
 
 from bskim_export.errors import CheckpointError
+from bskim_export.model.families.albert import AlbertFamily
 from bskim_export.model.families.base import Family
 from bskim_export.model.families.bert import BertFamily
+from bskim_export.model.families.distilbert import DistilBertFamily
 
-_FAMILIES: dict[str, type[Family]] = dict.fromkeys(("bert", "electra", "roberta"), BertFamily)
+_FAMILIES: dict[str, type[Family]] = {
+    "albert": AlbertFamily,
+    "bert": BertFamily,
+    "distilbert": DistilBertFamily,
+    "electra": BertFamily,
+    "roberta": BertFamily,
+}
 
 
 def find_family(config: PretrainedConfig) -> Family:

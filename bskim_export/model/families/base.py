@@ -1,6 +1,6 @@
 """What every backbone family offers: a transformer layer, cut right behind its attention context."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,17 +28,25 @@ class LayerShape:
 class Family(Protocol):
     """Access to the parts of a Hugging Face question-answering model.
 
+    Everything that differs between encoders is behind this; docs/families.md says how to add one.
+
     position_offset: the position id of a window's first token; if above 0, padding has the one before it
     attention_dropout: dropout of attention probabilities in training
+    intermediate_size: the inner width of a layer's FFN
+
+    Raises:
+        CheckpointError: by the constructor, if the config asks for a variant that the family does not support.
     """
 
     position_offset: int
     attention_dropout: float
+    intermediate_size: int
 
     def __init__(self, config: PretrainedConfig): ...
 
-    def layers(self, model: nn.Module) -> nn.ModuleList:
-        """Return the transformer layers."""
+    def layers(self, model: nn.Module) -> Sequence[nn.Module]:
+        """Return the transformer layers, one for each pass through the encoder; layers that share their weights are
+        the same module several times."""
 
     def embedder(self, model: nn.Module) -> nn.Module:
         """Return what makes the hidden states that enter layer 0: called with input_ids, token_type_ids, position_ids,
@@ -54,7 +62,7 @@ class Family(Protocol):
         """Return a layer's shape."""
 
     def head(self, model: nn.Module) -> nn.Module:
-        """Return what makes the start and end logits: [..., H] -> [..., 2]."""
+        """Return what makes the start and end logits, dropout for training included: [..., H] -> [..., 2]."""
 
     def predictor_prefix(self, layer: int) -> str:
         """Return where the paper's released code keeps a layer's predictor in the state dict."""

@@ -1,5 +1,7 @@
 """BERT and the models of its shape: MiniLM, ELECTRA, RoBERTa."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
@@ -7,7 +9,7 @@ from bskim_export.model.families.base import Attend, LayerShape
 
 
 class Embedder(nn.Module):
-    """Embeddings, and the projection of ELECTRA's to the width of its layers."""
+    """Embeddings, and the projection of narrower ones (ELECTRA's, ALBERT's) to the width of the layers."""
 
     def __init__(self, embeddings: nn.Module, project: nn.Module):
         super().__init__()
@@ -24,11 +26,12 @@ class BertFamily:
 
     def __init__(self, config: PretrainedConfig):
         self.base = config.model_type
+        self.intermediate_size = config.intermediate_size
         # RoBERTa numbers its positions from behind the padding index
         self.position_offset = config.pad_token_id + 1 if config.model_type == "roberta" else 0
         self.attention_dropout = config.attention_probs_dropout_prob
 
-    def layers(self, model: nn.Module) -> nn.ModuleList:
+    def layers(self, model: nn.Module) -> Sequence[nn.Module]:
         return getattr(model, self.base).encoder.layer
 
     def embedder(self, model: nn.Module) -> nn.Module:
