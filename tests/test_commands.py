@@ -51,7 +51,7 @@ def test_a_dense_bundle_is_benched_without_a_skim_row(tiny_bundle, tmp_path):
     ("arguments", "message"),
     [
         (("bench", "nowhere"), "bskim-export MODEL --out nowhere"),
-        (("bench", "nowhere", "--data", "missing.json"), "There is no file 'missing.json'"),
+        (("bench", "nowhere", "--dataset", "missing.json"), "There is no file 'missing.json'"),
         (("bench", "nowhere", "--keep-schedule", "1,x"), "numbers separated by commas"),
         (("export", "nowhere/at/all"), "does not exist"),
         (("export", EXAMPLE, "--skim-layers", "9"), "no predictor for layers [9]"),

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torchmetrics.functional.text import squad as official
 
 from bskim_export.data.metrics import exact_match, f1, normalize_answer, score
-from bskim_export.data.squad import sample
+from bskim_export.data.question import sample
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from bskim_export.bundle import (
     write_manifest,
 )
 from bskim_export.checkpoint import Checkpoint
-from bskim_export.data.squad import Question, load_squad, sample
+from bskim_export.data.question import Question, sample
+from bskim_export.data.squad import load_squad
 from bskim_export.errors import CheckpointError
 from bskim_export.export.files import atomic_directory, check_target
 from bskim_export.export.onnx_graph import GraphTemplate, Input, dims, export_template
