@@ -72,6 +72,13 @@ def test_bench_scores_questions_without_an_answer_as_squad_2_does(minilm_bundle,
     assert "dense: with an answer EM 100.00, F1 100.00 (1 questions); without EM 100.00" in done.output
 
 
+def test_a_guessed_form_is_told_before_the_error(tmp_path):
+    (tmp_path / "set.json").write_text("[{}]")
+    output = " ".join(run("bench", "nowhere", "--dataset", tmp_path / "set.json").output.split())
+    assert "Note: " in output
+    assert output.index("is read as 'hotpotqa:") < output.index("Error: ") < output.index("[0]: '_id' is missing")
+
+
 @pytest.mark.parametrize("impossible", [False, True])
 def test_the_empty_answer_is_allowed_only_where_a_question_may_have_none(minilm_bundle, impossible):
     rows = make_rows(RecordingPipeline(minilm_bundle))

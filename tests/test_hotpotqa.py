@@ -73,12 +73,19 @@ def test_a_match_does_not_end_beyond_its_fact():
 
 
 def test_what_has_no_span_is_dropped_and_counted():
-    entries = [changed(answer="yes"), ENTRY, changed(answer="No"), changed(answer="18"), changed(answer="Ada lovelace")]
+    entries = [
+        changed(answer="yes"),
+        ENTRY,
+        changed(answer="No"),
+        changed(answer="18"),
+        changed(answer="815"),
+        changed(answer="Ada lovelace"),
+    ]
     found, notes = parse(*entries)
     assert len(found) == 1
     assert notes == [
         "Questions dropped, the answer is yes or no: 2, the first at file: [0]",
-        "Questions dropped, no answer stands in the context: 2, the first at file: [3]",
+        "Questions dropped, no answer stands in the context: 3, the first at file: [3]",
     ]
 
 

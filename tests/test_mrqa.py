@@ -32,7 +32,7 @@ LINE = {
          "detected_answers": [{"text": "it", "char_spans": [[47, 48]]}]},
     ],
 }  # fmt: skip
-HEADER = {"header": {"dataset": "Miniature", "mrqa_split": "dev"}}
+HEADER = {"header": {"dataset": "Miniature", "split": "dev"}}
 EXPECTED = [
     Question("a1", "What is it?", CONTEXT, ("42", "42", "Forty-two  is"), (6, 29, 33), accepted=("42", "forty two")),
     Question("a2", "Is it?", CONTEXT, ("it",), (47,)),

@@ -24,6 +24,7 @@ def settled(answers, starts, context=CONTEXT, question="Who?", **more) -> tuple[
         ("Bob", 12, (13, 16)),
         ("Bob", -1, (8, 11)),
         ("Bob", 999, (13, 16)),
+        ("ADA", -4, (21, 24)),  # an offset is not counted from the end
         ("bob", 13, (13, 16)),  # another case, but where the file says
         ("Ada", 20, (0, 3)),  # verbatim before another case, however far
         ("aDa", 20, (21, 24)),

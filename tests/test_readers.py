@@ -1,5 +1,6 @@
 import gzip
 import json
+from pathlib import Path
 
 import pytest
 import test_hotpotqa
@@ -74,7 +75,7 @@ def test_squad_is_the_packaged_set_and_a_path_is_always_a_file(squad, tmp_path, 
     monkeypatch.chdir(tmp_path)
     for name in ("squad", "mrqa:set", "v2:set"):
         (tmp_path / name).write_text(FILES["squad"][0])
-        assert read_questions(tmp_path / name) == test_squad.EXPECTED
+        assert read_questions(Path(name)) == test_squad.EXPECTED
         assert read_questions(f"./{name}") == test_squad.EXPECTED
     assert read_questions("v2:set") == test_squad.EXPECTED
 

@@ -61,9 +61,12 @@ def main(engines, dataset, limit, seed, batch_size, max_seq_len, threads, thresh
     from bskim_export.data.readers import read_questions
 
     notes = []
-    found = read_questions(dataset, notes.append)
-    for line in notes:
+
+    def tell(line):  # at once: a guess is to be seen even if an error follows
         note(line)
+        notes.append(line)
+
+    found = read_questions(dataset, tell)
     impossible = any(not q.gold for q in found)
     questions = sample(found, limit, seed)
     backend = OnnxRuntimeBackend(threads)

@@ -37,7 +37,7 @@ def load_hub(name: str, config: str | None = None, split: str | None = None, tel
     except InputError:
         raise
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:  # no network is an OSError
-        raise InputError(f"'{source}' cannot be read: {error} {FORMS}") from None
+        raise InputError(f"'{source}' cannot be read: {str(error).rstrip('.')}. {FORMS}") from None
     missing = [c for c in COLUMNS if c not in rows.column_names]
     if missing:
         raise InputError(
