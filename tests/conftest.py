@@ -11,7 +11,8 @@ from transformers import AlbertConfig, AlbertTokenizer, BertConfig, DistilBertCo
 
 from bskim_export import QAPipeline
 from bskim_export.checkpoint import Checkpoint, load_checkpoint
-from bskim_export.data.squad import Question, load_squad, sample
+from bskim_export.data.question import Question, sample
+from bskim_export.data.squad import load_squad
 from bskim_export.export.exporter import describe, export_bundle
 from bskim_export.export.verify import torch_inputs
 from bskim_export.model.qa import BlockSkimForQuestionAnswering

@@ -4,8 +4,10 @@ import pytest
 from click.testing import CliRunner
 from conftest import EXAMPLE
 
+from bskim_export.bench.rows import RecordingPipeline, make_rows, measure
 from bskim_export.commands import main as group
 from bskim_export.commands.ask import render_passage
+from bskim_export.data.question import Question
 
 
 def run(*arguments):
@@ -47,11 +49,49 @@ def test_a_dense_bundle_is_benched_without_a_skim_row(tiny_bundle, tmp_path):
     assert [r["name"] for r in json.loads((tmp_path / "report.json").read_text())["rows"]] == ["dense-padded", "dense"]
 
 
+def test_bench_scores_questions_without_an_answer_as_squad_2_does(minilm_bundle, tmp_path):
+    context = "The book was written by Ada Lovelace in 1843."
+    answer = {"text": "Ada Lovelace", "answer_start": 24}
+    qas = [
+        {"id": "1", "question": "Who wrote the book?", "answers": [answer], "is_impossible": False},
+        {"id": "2", "question": "What did the astronauts eat on the moon?", "answers": [], "is_impossible": True},
+        {"id": "3", "question": "What did the astronauts eat?", "answers": [{"text": "cheese", "answer_start": 3}]},
+    ]
+    data = tmp_path / "set.json"
+    data.write_text(json.dumps({"data": [{"paragraphs": [{"context": context, "qas": qas}]}]}))
+    done = run("bench", minilm_bundle, "--dataset", data, "--json", tmp_path / "report.json")
+    assert done.exit_code == 0, done.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["dataset"]["notes"] == [
+        f"Questions dropped, no answer stands in the context: 1, the first at {data}: data[0].paragraphs[0].qas[2]"
+    ]
+    assert "Questions dropped, no answer stands in the context: 1" in " ".join(done.output.split())
+    for row in report["rows"]:
+        assert row["has_answer"] == row["no_answer"] == {"em": 100, "f1": 100, "questions": 1}
+        assert row["em"] == row["f1"] == 100
+    assert "dense: with an answer EM 100.00, F1 100.00 (1 questions); without EM 100.00" in done.output
+
+
+def test_a_guessed_form_is_told_before_the_error(tmp_path):
+    (tmp_path / "set.json").write_text("[{}]")
+    output = " ".join(run("bench", "nowhere", "--dataset", tmp_path / "set.json").output.split())
+    assert "Note: " in output
+    assert output.index("is read as 'hotpotqa:") < output.index("Error: ") < output.index("[0]: '_id' is missing")
+
+
+@pytest.mark.parametrize("impossible", [False, True])
+def test_the_empty_answer_is_allowed_only_where_a_question_may_have_none(minilm_bundle, impossible):
+    rows = make_rows(RecordingPipeline(minilm_bundle))
+    question = Question("1", "Who ate cheese on the moon?", "It rained. " * 20, (), ())
+    measure(rows, [question], 8, 384, lambda: None, handle_impossible_answer=impossible)
+    assert [row.predictions == [""] for row in rows] == [impossible] * 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("bench", "nowhere"), "bskim-export MODEL --out nowhere"),
-        (("bench", "nowhere", "--data", "missing.json"), "There is no file 'missing.json'"),
+        (("bench", "nowhere", "--dataset", "missing.json"), "There is no file 'missing.json'"),
         (("bench", "nowhere", "--keep-schedule", "1,x"), "numbers separated by commas"),
         (("export", "nowhere/at/all"), "does not exist"),
         (("export", EXAMPLE, "--skim-layers", "9"), "no predictor for layers [9]"),

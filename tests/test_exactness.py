@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bskim_export import QAPipeline
-from bskim_export.data.squad import sample
+from bskim_export.data.question import sample
 from bskim_export.export.verify import TorchReference, torch_inputs
 from bskim_export.runtime.orchestrator import KEPT
 from bskim_export.runtime.policy import KeepSchedule, Thresholds

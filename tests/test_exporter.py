@@ -15,7 +15,7 @@ from transformers import AlbertConfig, BertConfig
 from bskim_export import QAPipeline, export_bundle, save_checkpoint
 from bskim_export.bundle import read_manifest, verify_files
 from bskim_export.checkpoint import Checkpoint
-from bskim_export.data.squad import sample
+from bskim_export.data.question import sample
 from bskim_export.errors import BundleError, CheckpointError, ParityError
 from bskim_export.export import exporter
 from bskim_export.export.stages import plan_cuts

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bskim_export import QAPipeline
-from bskim_export.data.squad import sample
+from bskim_export.data.question import sample
 from bskim_export.errors import BundleError, InputError
 
 PASSAGE = (

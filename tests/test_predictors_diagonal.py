@@ -2,8 +2,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bskim_export.model.families.base import LayerShape
-from bskim_export.model.predictors.diagonal import DiagonalPredictor, InferencePredictor
+from bskim_export.model.predictors.diagonal import InferencePredictor
 
 
 def trained(heads: int, block_size: int = 32, seed: int = 0) -> SkimPredictor:

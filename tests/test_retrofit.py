@@ -7,7 +7,7 @@ from transformers import BertConfig
 
 from bskim_export import QAPipeline, export_bundle, load_checkpoint, save_checkpoint
 from bskim_export.checkpoint import Checkpoint, released_names
-from bskim_export.data.squad import sample
+from bskim_export.data.question import sample
 from bskim_export.export.verify import torch_inputs
 
 PAGE = Path(__file__).parents[1] / "docs" / "retrofit.md"

@@ -2,12 +2,14 @@ import copy
 import gzip
 import hashlib
 import json
-import random
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
-from bskim_export.data.squad import Question, load_squad, parse_squad, sample
+from bskim_export.data.notes import DataWarning, Notes
+from bskim_export.data.question import Question
+from bskim_export.data.squad import load_squad, parse_squad
 from bskim_export.errors import InputError
 
 CONTEXT = "Łódź is a city in Poland."
@@ -56,18 +58,11 @@ def test_every_answer_stands_at_its_offset(squad):
         assert [q.context[s : s + len(a)] for a, s in zip(q.answers, q.starts, strict=True)] == list(q.answers)
 
 
-@pytest.mark.parametrize("encode", [lambda text: text.encode(), lambda text: gzip.compress(text.encode())])
-@pytest.mark.parametrize("name", ["set.json", "set.json.gz", "set"])
-def test_plain_and_compressed_files_are_told_apart_by_content(tmp_path, encode, name):
-    path = tmp_path / name
-    path.write_bytes(encode(json.dumps(RAW, ensure_ascii=False)))
-    assert load_squad(path) == EXPECTED
-    assert load_squad(str(path)) == EXPECTED
-
-
-def test_a_file_called_squad_is_read_by_its_path(tmp_path):
+def test_a_file_called_squad_is_read_by_its_path(tmp_path, monkeypatch):
     (tmp_path / "squad").write_text(json.dumps(RAW))
-    assert load_squad(tmp_path / "squad") == EXPECTED
+    assert load_squad(str(tmp_path / "squad")) == EXPECTED
+    monkeypatch.chdir(tmp_path)
+    assert load_squad(Path("squad")) == EXPECTED
 
 
 @pytest.mark.parametrize("name", ["missing.json", "."])
@@ -75,23 +70,7 @@ def test_what_is_no_file_is_named(tmp_path, name):
     with pytest.raises(InputError, match="There is no file") as caught:
         load_squad(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
-    assert "Pass 'squad' or a SQuAD-format JSON or JSON.gz" in str(caught.value)
-
-
-@pytest.mark.parametrize("content", [b"", b'{"data": [', b"id,question\n1,Where?", b"\xc3\x28", gzip.compress(b"no")])
-def test_what_is_no_json_is_named(tmp_path, content):
-    (tmp_path / "set.json").write_bytes(content)
-    with pytest.raises(InputError, match=r"set\.json' is not valid JSON"):
-        load_squad(tmp_path / "set.json")
-
-
-@pytest.mark.parametrize(
-    "damage", [lambda b: b[: len(b) // 2], lambda b: b[:-8] + bytes(8), lambda b: b[:20] + bytes(40) + b[60:]]
-)
-def test_a_damaged_gzip_is_named(tmp_path, damage):
-    (tmp_path / "set.gz").write_bytes(damage(gzip.compress(json.dumps(RAW).encode())))
-    with pytest.raises(InputError, match=r"set\.gz' is a damaged gzip file"):
-        load_squad(tmp_path / "set.gz")
+    assert "FILE or squad:FILE (SQuAD format), mrqa:FILE, hotpotqa:FILE, or hub:NAME" in str(caught.value)
 
 
 def paragraph(raw: dict) -> dict:
@@ -101,15 +80,18 @@ def paragraph(raw: dict) -> dict:
 @pytest.mark.parametrize(
     ("spoil", "place"),
     [
-        (lambda raw: raw.pop("data"), "file: 'data' is missing; is this SQuAD 1.1 format?"),
-        (lambda raw: raw.update(data={}), "file: 'data' should be a list, found dict."),
+        (lambda raw: raw.pop("data"), "file: 'data' is missing; is this SQuAD format?"),
+        (lambda raw: raw.update(data={}), "file: 'data' should be a list, found an object."),
         (lambda raw: raw["data"].append({}), "file: data[1]: 'paragraphs' is missing"),
         (lambda raw: raw["data"].append("text"), "file: data[1]: 'paragraphs' is missing"),
-        (lambda raw: raw["data"][0].update(paragraphs=None), "data[0]: 'paragraphs' should be a list, found NoneType"),
+        (lambda raw: raw["data"][0].update(paragraphs=None), "data[0]: 'paragraphs' should be a list, found null"),
         (lambda raw: paragraph(raw).pop("context"), "file: data[0].paragraphs[0]: 'context' is missing"),
         (lambda raw: paragraph(raw).pop("qas"), "data[0].paragraphs[0]: 'qas' is missing"),
         (lambda raw: paragraph(raw)["qas"][1].pop("question"), "paragraphs[0].qas[1]: 'question' is missing"),
-        (lambda raw: paragraph(raw)["qas"][1].update(id=2), "paragraphs[0].qas[1]: 'id' should be a str, found int"),
+        (
+            lambda raw: paragraph(raw)["qas"][1].update(id=[2]),
+            "paragraphs[0].qas[1]: 'id' should be a string or a whole number, found a list",
+        ),
         (lambda raw: paragraph(raw)["qas"][0].pop("answers"), "paragraphs[0].qas[0]: 'answers' is missing"),
         (
             lambda raw: paragraph(raw)["qas"][1]["answers"][1].pop("text"),
@@ -117,7 +99,31 @@ def paragraph(raw: dict) -> dict:
         ),
         (
             lambda raw: paragraph(raw)["qas"][1]["answers"][0].update(answer_start="0"),
-            "file: data[0].paragraphs[0].qas[1].answers[0]: 'answer_start' should be a int, found str",
+            "file: data[0].paragraphs[0].qas[1].answers[0]: 'answer_start' should be a whole number, found a string",
+        ),
+        (
+            lambda raw: paragraph(raw)["qas"][1]["answers"][0].update(answer_start=True),
+            "'answer_start' should be a whole number, found true or false",
+        ),
+        (
+            lambda raw: paragraph(raw)["qas"][0].update(is_impossible="no"),
+            "paragraphs[0].qas[0]: 'is_impossible' should be true or false, found a string",
+        ),
+        (
+            lambda raw: paragraph(raw)["qas"][0].update(is_impossible=True),
+            "paragraphs[0].qas[0]: 'is_impossible' is true, but there are 1 'answers'",
+        ),
+        (
+            lambda raw: paragraph(raw)["qas"][0].update(is_impossible=False, answers=[]),
+            "paragraphs[0].qas[0]: 'is_impossible' is false, but there are no 'answers'",
+        ),
+        (
+            lambda raw: paragraph(raw)["qas"][0].update(supporting_facts=[{"text": "x"}]),
+            "paragraphs[0].qas[0].supporting_facts[0]: 'start' is missing",
+        ),
+        (
+            lambda raw: paragraph(raw)["qas"][0]["answers"][0].update(text=" "),
+            "paragraphs[0].qas[0]: an answer is blank",
         ),
     ],
 )
@@ -125,7 +131,7 @@ def test_malformed_sets_name_the_place(spoil, place):
     raw = copy.deepcopy(RAW)
     spoil(raw)
     with pytest.raises(InputError) as caught:
-        parse_squad(raw, "file")
+        list(parse_squad(raw, "file", Notes()))
     assert place in str(caught.value)
 
 
@@ -137,44 +143,53 @@ def test_a_malformed_file_is_named(tmp_path):
 
 @pytest.mark.parametrize("raw", [[], None, "text"])
 def test_json_that_is_no_object_is_refused(raw):
-    with pytest.raises(InputError, match=r"is this SQuAD 1\.1 format"):
-        parse_squad(raw, "file")
+    with pytest.raises(InputError, match=r"is this SQuAD format"):
+        list(parse_squad(raw, "file", Notes()))
 
 
 @pytest.mark.parametrize("data", [[], [{"paragraphs": []}], [{"paragraphs": [{"context": "x", "qas": []}]}]])
-def test_a_set_without_questions_is_refused(data):
-    with pytest.raises(InputError, match="file: there are no questions in it"):
-        parse_squad({"data": data}, "file")
+def test_a_set_without_questions_is_refused(data, tmp_path):
+    (tmp_path / "set.json").write_text(json.dumps({"data": data}))
+    with pytest.raises(InputError, match=r"set\.json: there are no questions in it\."):
+        load_squad(tmp_path / "set.json")
 
 
-def test_sample_is_the_same_for_the_same_seed(squad):
-    drawn = sample(squad, 50, seed=3)
-    assert sample(squad, 50, seed=3) == drawn
-    assert sample(squad, 50, seed=4) != drawn
-    assert sample(squad, 50) == sample(squad, 50, seed=42)
+def read(*qas: dict, context: str = CONTEXT) -> tuple[list[Question], list[str]]:
+    notes = Notes()
+    raw = {"data": [{"paragraphs": [{"context": context, "qas": list(qas)}]}]}
+    return list(parse_squad(raw, "file", notes)), notes.lines()
 
 
-def test_sample_draws_without_replacement_and_leaves_the_list_alone(squad):
-    before = list(squad)
-    drawn = sample(squad, 2000)
-    assert len({q.id for q in drawn}) == 2000
-    assert {q.id for q in drawn} < {q.id for q in squad}
-    assert squad == before
+def test_squad_2_questions_without_answers():
+    plausible = {"text": "Poland", "answer_start": 18}
+    found, notes = read(
+        {"id": "1", "question": "When?", "answers": [], "is_impossible": True, "plausible_answers": [plausible]},
+        {"id": "2", "question": "Where?", "answers": [plausible], "is_impossible": False},
+        {"id": "3", "question": "Why?", "answers": []},
+    )
+    assert [q.answers for q in found] == [(), ("Poland",), ()]
+    assert found[0].gold == found[0].starts == ()
+    assert notes == []
 
 
-def test_sample_does_not_depend_on_the_global_random_state(squad):
-    random.seed(1)
-    first = sample(squad, 5)
-    random.seed(2)
-    assert sample(squad, 5) == first
+def test_supporting_facts_become_ranges():
+    facts = [{"text": "in Poland", "start": 15}, {"text": "a city", "start": 0}, {"text": "Berlin", "start": 3}]
+    answer = {"text": "Poland", "answer_start": 18}
+    (question,), notes = read({"id": 1, "question": "Where?", "answers": [answer], "supporting_facts": facts})
+    assert [CONTEXT[s:e] for s, e in question.supporting] == ["in Poland", "a city"]
+    assert question.id == "1"
+    assert notes == [
+        "Supporting facts that stand nowhere in the context, left out: 1, the first at "
+        "file: data[0].paragraphs[0].qas[0].supporting_facts[2]"
+    ]
 
 
-@pytest.mark.parametrize("limit", [None, 2, 3, 1000])
-def test_sample_returns_all_if_there_are_no_more(limit):
-    assert sample(EXPECTED, limit) == EXPECTED
-
-
-@pytest.mark.parametrize("limit", [0, -1])
-def test_sample_refuses_less_than_one(limit):
-    with pytest.raises(InputError, match=f"The number of questions must be at least 1, got {limit}"):
-        sample(EXPECTED, limit)
+def test_wrong_offsets_are_told(tmp_path):
+    raw = copy.deepcopy(RAW)
+    paragraph(raw)["qas"][0]["answers"][0]["answer_start"] = 17
+    (tmp_path / "set.json").write_text(json.dumps(raw))
+    with pytest.warns(DataWarning, match=r"Answers moved .*: 1, the first at .*set\.json: data\[0\].*qas\[0\]"):
+        assert load_squad(tmp_path / "set.json") == EXPECTED
+    told = []
+    assert load_squad(tmp_path / "set.json", told.append) == EXPECTED
+    assert len(told) == 1

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bskim_export.data.squad import load_squad, sample
+from bskim_export.data.question import sample
+from bskim_export.data.squad import load_squad
 from bskim_export.errors import InputError
 from bskim_export.export.exporter import describe
 from bskim_export.runtime.windows import WindowMaker

@@ -53,6 +53,14 @@ def print_table(console: Console, rows: Sequence[dict], title: str, batch_size: 
         style="dim",
     )
     for row in rows:
+        parts = [
+            f"{what} EM {row[key]['em']:.2f}, F1 {row[key]['f1']:.2f} ({row[key]['questions']:,} questions)"
+            for key, what in (("has_answer", "with an answer"), ("no_answer", "without"))
+            if key in row
+        ]
+        if parts:
+            console.print(f"{row['name']}: {'; '.join(parts)}", highlight=False)
+    for row in rows:
         if row["name"] == "skim":
             shares = "  ".join(f"{i}: {share:.0%}" for i, share in enumerate(row["kept_blocks"]))
             console.print(f"Blocks kept after each layer: {shares}", highlight=False)

@@ -9,8 +9,8 @@ import numpy as np
 
 from bskim_export.bench.macs import dense_macs, window_macs
 from bskim_export.bundle import Model
-from bskim_export.data.metrics import score
-from bskim_export.data.squad import Question
+from bskim_export.data.metrics import evaluate
+from bskim_export.data.question import Question
 from bskim_export.runtime.orchestrator import WindowResult
 from bskim_export.runtime.pipeline import QAPipeline
 from bskim_export.runtime.policy import KeepSchedule, Thresholds
@@ -88,7 +88,12 @@ def make_rows(pipeline: RecordingPipeline, keep_schedule: Sequence[float] | None
 
 
 def measure(
-    rows: list[Row], questions: Sequence[Question], batch_size: int, max_seq_len: int, progress: Callable[[], None]
+    rows: list[Row],
+    questions: Sequence[Question],
+    batch_size: int,
+    max_seq_len: int,
+    progress: Callable[[], None],
+    handle_impossible_answer: bool = False,
 ) -> None:
     """Measure all rows, taking turns at every question, so that a machine that slows down slows all alike.
 
@@ -96,8 +101,13 @@ def measure(
 
     Args:
         progress: called after each question of each of the two passes
+        handle_impossible_answer: the empty answer may be given; for data sets with questions that have none
     """
-    options = {"max_answer_len": MAX_ANSWER_LEN, "max_seq_len": max_seq_len}
+    options = {
+        "max_answer_len": MAX_ANSWER_LEN,
+        "max_seq_len": max_seq_len,
+        "handle_impossible_answer": handle_impossible_answer,
+    }
     for row in rows:  # engines and caches are warm before the first measurement
         row.pipeline.run(question=questions[0].question, context=questions[0].context, **options)
     for n, question in enumerate(questions):
@@ -122,13 +132,11 @@ def measure(
 
 def summarise(row: Row, baseline: Row, questions: Sequence[Question], backend: str) -> dict:
     """Return a row of the report; speed-ups are over `baseline`, the unpadded dense row."""
-    em, f1 = score(row.predictions, [q.answers for q in questions])
     p50, p95, p99 = np.percentile(np.array(row.seconds) * 1e3, [50, 95, 99])
     return {
         "name": row.name,
         "backend": backend,
-        "em": em,
-        "f1": f1,
+        **evaluate(row.predictions, [q.gold for q in questions]),
         "gmacs_per_question": sum(row.macs) / len(questions) / 1e9,
         "speedup_macs": sum(baseline.macs) / sum(row.macs),
         "speedup_time": sum(baseline.seconds) / sum(row.seconds),

@@ -31,6 +31,11 @@ def tidy(function):
     return wrapped
 
 
+def note(message: str) -> None:
+    """Print a line that is no error but should be seen: what a reader of data dropped, corrected or guessed."""
+    errors.print(f"[yellow]Note:[/yellow] {_plain(message)}", soft_wrap=True, highlight=False)
+
+
 def parse_numbers(kind):
     """Return a click callback that reads "1,3,5" as a list of `kind`."""
 

@@ -62,7 +62,8 @@ def main(model, out, skim_layers, threshold, verify_questions):
         raise missing_extra(error.name or "torch", "export", "bskim-export") from error
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from bskim_export.data.squad import load_squad, sample
+    from bskim_export.data.question import sample
+    from bskim_export.data.squad import load_squad
 
     with console.status(f"Loading {model}"):
         checkpoint = load_checkpoint(model, skim_layers)

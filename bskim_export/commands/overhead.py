@@ -6,7 +6,8 @@ import click
 
 from bskim_export.bench.overhead import measure_overhead
 from bskim_export.commands.common import console, tidy
-from bskim_export.data.squad import load_squad, sample
+from bskim_export.data.question import sample
+from bskim_export.data.squad import load_squad
 from bskim_export.runtime.pipeline import QAPipeline
 
 

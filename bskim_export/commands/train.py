@@ -1,5 +1,6 @@
 """bskim-train: a model and a data set in, a model that skims out."""
 
+import json
 from pathlib import Path
 
 import click
@@ -11,10 +12,25 @@ from bskim_export.errors import missing_extra
 PRESET_NAMES = ["squad", "hotpotqa", "newsqa", "naturalquestions", "triviaqa", "searchqa"]
 
 
+def _parse(context, parameter, pairs):
+    parsed = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise click.BadParameter(f"expected NAME=VALUE, got '{pair}'")
+        try:
+            parsed[name] = json.loads(value)
+        except ValueError:
+            parsed[name] = value
+    return parsed or None
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.option("--model", required=True, metavar="DIR|HUB_ID|FILE", help="A pre-trained encoder, to be trained jointly; "
+@click.option("--model", required=True, metavar="DIR|HUB_ID|FILE",
+              help="A pre-trained encoder, to be trained jointly; "
               "or a question-answering model, to be trained further or, with --freeze, to be given predictors.")  # fmt: skip
-@click.option("--dataset", required=True, metavar="SPEC", help="What to learn from: a SQuAD-format FILE, mrqa:FILE, "
+@click.option("--dataset", required=True, metavar="SPEC",
+              help="What to learn from: a SQuAD-format FILE, mrqa:FILE, "
               "hotpotqa:FILE, hub:NAME; see docs/datasets.md.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), default="model.pt", show_default=True,
               help="The checkpoint to write. model.training/ beside it keeps what an interrupted run needs to go on: "
@@ -51,8 +67,8 @@ PRESET_NAMES = ["squad", "hotpotqa", "newsqa", "naturalquestions", "triviaqa", "
 @click.option("--bf16", is_flag=True, help="Compute in bfloat16 where it is safe. Twice as fast on processors that "
               "have it, CPUs included.")  # fmt: skip
 @click.option("--seed", type=int, default=42, show_default=True)
-@click.option("--training-arg", "trainer", multiple=True, metavar="NAME=VALUE", callback=lambda c, p, v: _parse(v),
-              help="Any further argument of transformers.TrainingArguments, its value as JSON; may be repeated.")  # fmt: skip
+@click.option("--training-arg", "trainer", multiple=True, metavar="NAME=VALUE", callback=_parse,
+              help="Any further argument of transformers.TrainingArguments, its value as JSON; repeatable.")  # fmt: skip
 @click.version_option(bskim_export.__version__)
 @tidy
 def main(model, dataset, out, preset, **options):
@@ -77,8 +93,8 @@ def main(model, dataset, out, preset, **options):
         raise missing_extra(error.name or "accelerate", "train", "bskim-train") from error
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from bskim_export.data.question import hold_out, sample
     from bskim_export.data.readers import read_questions
-    from bskim_export.data.split import hold_out, sample
 
     for name in ("beta", "batch_size", "max_seq_len"):
         if options[name] is None:

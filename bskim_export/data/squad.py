@@ -1,32 +1,32 @@
-"""SQuAD 1.1 files, and the dev set that travels with the package."""
+"""SQuAD files, 1.1 and 2.0, and the dev set that travels with the package.
 
-import gzip
-import json
-import random
-import zlib
-from dataclasses import dataclass
+P. Rajpurkar et al.: SQuAD: 100,000+ Questions for Machine Comprehension of Text. EMNLP 2016.
+P. Rajpurkar, R. Jia, P. Liang: Know What You Don't Know: Unanswerable Questions for SQuAD. ACL 2018.
+"""
+
+from collections.abc import Iterator
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
+from bskim_export.data.files import check_kind, field, read_json
+from bskim_export.data.notes import Notes, Tell, collect, warn
+from bskim_export.data.placing import find_near, settle
+from bskim_export.data.question import Question, sample
 from bskim_export.errors import InputError
 
+__all__ = ["Question", "load_squad", "parse_squad", "sample"]
 
-@dataclass(frozen=True)
-class Question:
-    """One question of a data set; `answers` are its gold texts, `starts` their character offsets."""
-
-    id: str
-    question: str
-    context: str
-    answers: tuple[str, ...]
-    starts: tuple[int, ...]
+LOST_FACT = "Supporting facts that stand nowhere in the context, left out"
+_get = partial(field, form="SQuAD format")
 
 
-def load_squad(name_or_path: str | Path = "squad") -> list[Question]:
-    """Read a data set.
+def load_squad(name_or_path: str | Path = "squad", tell: Tell = warn) -> list[Question]:
+    """Read a SQuAD-format file.
 
     Args:
-        name_or_path: "squad" for the official SQuAD 1.1 dev set (10,570 questions), or a SQuAD-format JSON or JSON.gz
+        name_or_path: "squad" for the official SQuAD 1.1 dev set (10,570 questions), or a JSON or JSON.gz
+        tell: called with a line for each kind of thing that was dropped or corrected
 
     Raises:
         InputError: there is no such file, or it is malformed; the message names the place.
@@ -35,61 +35,66 @@ def load_squad(name_or_path: str | Path = "squad") -> list[Question]:
         >>> len(load_squad("squad"))
         10570
     """
-    if str(name_or_path) == "squad":
-        packaged = resources.files("bskim_export.data") / "squad-dev-v1.1.json.gz"
-        return parse_squad(json.loads(gzip.decompress(packaged.read_bytes())), "squad")
-    path = Path(name_or_path)
-    if not path.is_file():
-        raise InputError(f"There is no file '{path}'. Pass 'squad' or a SQuAD-format JSON or JSON.gz.")
-    data = path.read_bytes()
-    try:
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-        parsed = json.loads(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"'{path}' is a damaged gzip file: {error}") from None
-    except ValueError as error:
-        raise InputError(f"'{path}' is not valid JSON: {error}") from None
-    return parse_squad(parsed, str(path))
+    if name_or_path == "squad":
+        with resources.as_file(resources.files("bskim_export.data") / "squad-dev-v1.1.json.gz") as packaged:
+            parsed = read_json(packaged)
+    else:
+        parsed = read_json(Path(name_or_path))
+    notes = Notes()
+    return collect(parse_squad(parsed, str(name_or_path), notes), notes, str(name_or_path), tell)
 
 
-def parse_squad(parsed: object, source: str) -> list[Question]:
-    """Return the questions of parsed SQuAD JSON; `source` names it in errors."""
-    questions = []
+def parse_squad(parsed: object, source: str, notes: Notes) -> Iterator[Question]:
+    """Yield the questions of parsed SQuAD JSON.
+
+    A question may have `supporting_facts`, a list of {"text", "start"}: not SQuAD's, but how files of HotpotQA and its
+    like say in SQuAD format which parts of the context the answer needs.
+
+    Args:
+        source: names the file in errors
+        notes: takes what was dropped or corrected
+
+    Raises:
+        InputError: a field is missing or of the wrong type, or a question contradicts itself.
+    """
     for a, article in enumerate(_get(parsed, "data", list, source)):
-        place = f"{source}: data[{a}]"
-        for p, paragraph in enumerate(_get(article, "paragraphs", list, place)):
-            place = f"{source}: data[{a}].paragraphs[{p}]"
-            context = _get(paragraph, "context", str, place)
-            for q, qa in enumerate(_get(paragraph, "qas", list, place)):
-                at = f"{place}.qas[{q}]"
-                answers = _get(qa, "answers", list, at)
-                questions.append(
-                    Question(
-                        _get(qa, "id", str, at),
-                        _get(qa, "question", str, at),
-                        context,
-                        tuple(_get(x, "text", str, f"{at}.answers[{i}]") for i, x in enumerate(answers)),
-                        tuple(_get(x, "answer_start", int, f"{at}.answers[{i}]") for i, x in enumerate(answers)),
-                    )
-                )
-    if not questions:
-        raise InputError(f"{source}: there are no questions in it.")
-    return questions
+        at_article = f"{source}: data[{a}]"
+        for p, paragraph in enumerate(_get(article, "paragraphs", list, at_article)):
+            at_paragraph = f"{at_article}.paragraphs[{p}]"
+            context = _get(paragraph, "context", str, at_paragraph)
+            for q, qa in enumerate(_get(paragraph, "qas", list, at_paragraph)):
+                place = f"{at_paragraph}.qas[{q}]"
+                question = settle(_draft(qa, context, place, notes), place, notes)
+                if question is not None:
+                    yield question
 
 
-def sample(questions: list[Question], limit: int | None, seed: int = 42) -> list[Question]:
-    """Return `limit` of the questions, drawn without replacement, the same for the same seed; all if fewer."""
-    if limit is None or limit >= len(questions):
-        return questions
-    if limit < 1:
-        raise InputError(f"The number of questions must be at least 1, got {limit}.")
-    return random.Random(seed).sample(questions, limit)
+def _draft(qa: object, context: str, place: str, notes: Notes) -> Question:
+    identity = _get(qa, "id", (str, int), place)
+    answers = _get(qa, "answers", list, place)
+    impossible = check_kind(qa.get("is_impossible", not answers), bool, place, "'is_impossible'")
+    if impossible != (not answers):
+        raise InputError(
+            f"{place}: 'is_impossible' is {str(impossible).lower()}, but there are {len(answers) or 'no'} 'answers'."
+        )
+    return Question(
+        str(identity),
+        _get(qa, "question", str, place),
+        context,
+        tuple(_get(x, "text", str, f"{place}.answers[{i}]") for i, x in enumerate(answers)),
+        tuple(_get(x, "answer_start", int, f"{place}.answers[{i}]") for i, x in enumerate(answers)),
+        _supporting(qa, context, place, notes),
+    )
 
 
-def _get(parent: object, key: str, kind: type, place: str):
-    if not isinstance(parent, dict) or key not in parent:
-        raise InputError(f"{place}: '{key}' is missing; is this SQuAD 1.1 format?")
-    if not isinstance(parent[key], kind):
-        raise InputError(f"{place}: '{key}' should be a {kind.__name__}, found {type(parent[key]).__name__}.")
-    return parent[key]
+def _supporting(qa: dict, context: str, place: str, notes: Notes) -> tuple[tuple[int, int], ...]:
+    ranges = []
+    for i, fact in enumerate(check_kind(qa.get("supporting_facts", []), list, place, "'supporting_facts'")):
+        at = f"{place}.supporting_facts[{i}]"
+        text, start = _get(fact, "text", str, at), _get(fact, "start", int, at)
+        found = find_near(text, context, start) if text else None
+        if found is None:
+            notes.add(LOST_FACT, at)
+        else:
+            ranges.append(found)
+    return tuple(ranges)

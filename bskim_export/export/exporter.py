@@ -23,7 +23,8 @@ from bskim_export.bundle import (
     write_manifest,
 )
 from bskim_export.checkpoint import Checkpoint
-from bskim_export.data.squad import Question, load_squad, sample
+from bskim_export.data.question import Question, sample
+from bskim_export.data.squad import load_squad
 from bskim_export.errors import CheckpointError
 from bskim_export.export.files import atomic_directory, check_target
 from bskim_export.export.onnx_graph import GraphTemplate, Input, dims, export_template, sharing
@@ -177,8 +178,8 @@ def describe(checkpoint: Checkpoint) -> Model:
 
 
 def example_inputs(module: torch.nn.Module, model: BlockSkimForQuestionAnswering) -> dict[str, Input]:
-    """Return examples of what a stage or a predictor takes, by the names of its forward's arguments: 7 live blocks of 9,
-    two windows on a grid of width 4, 5 passage blocks."""
+    """Return examples of what a stage or a predictor takes, by the names of its forward's arguments: 7 live blocks of
+    9, two windows on a grid of width 4, 5 passage blocks."""
     size, shape = model.skim.block_size, model.family.shape(model.family.layers(model.backbone)[0])
     blocks, blocks_in, windows, width, probes = 7, 9, 2, 4, 5
     rows = torch.arange(probes * shape.num_heads * size).reshape(probes, -1, size)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from bskim_export.blocks import count_blocks
-from bskim_export.data.squad import Question
+from bskim_export.data.question import Question
 from bskim_export.errors import ParityError
 from bskim_export.model.qa import BlockSkimForQuestionAnswering, ReferenceOutput
 from bskim_export.runtime.orchestrator import KEPT, WindowResult

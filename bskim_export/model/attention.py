@@ -1,4 +1,4 @@
-"""Softmax attention over whole windows: what GridAttention is in the exported stages, for training and the reference."""
+"""Softmax attention over whole windows, for training and the reference; the exported stages have GridAttention."""
 
 from torch import Tensor
 from torch.nn import functional as F

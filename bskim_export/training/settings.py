@@ -78,8 +78,8 @@ class TrainSettings:
         changed = [f"{k} was {old.get(k)!r}, is {v!r}" for k, v in new.items() if old.get(k) != v]
         if changed:
             raise InputError(
-                f"'{folder}' holds an unfinished run with other settings ({'; '.join(changed)}). Repeat its settings to "
-                "go on with it, or delete the folder, or choose another --out."
+                f"'{folder}' holds an unfinished run with other settings ({'; '.join(changed)}). Repeat its settings "
+                "to go on with it, or delete the folder, or choose another --out."
             )
 
     def write(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The Hugging Face Trainer with Block-Skim's objective. Resuming, DDP, bf16, schedules and logging are the Trainer's."""
+"""The Hugging Face Trainer with Block-Skim's objective. Resuming, DDP, bf16, schedules, logging are its own."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """What every skim predictor offers: from what a layer's attention leaves behind to a keep probability per block."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from torch import Tensor, nn
@@ -33,13 +33,6 @@ class BlockView:
     def passage(self) -> Tensor:
         """Return bool [B, K]: the passage blocks."""
         return self.real.any(-1) & ~self.question.any(-1)
-
-    def to(self, *args) -> "BlockView":
-        """Return the view with its floating-point tensors converted, as Tensor.to does."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return BlockView(
-            **{k: v.to(*args) if v is not None and v.is_floating_point() else v for k, v in values.items()}
-        )
 
 
 class SkimPredictor(Protocol):

@@ -23,9 +23,9 @@ class QuestionPredictor(nn.Module):
     """Classifies a block by what it has in common with the question: class 1 is keep.
 
     The attention context and the residual of each token are projected to WIDTH features. From these come
-    - late interaction (ColBERT, Khattab and Zaharia 2020): each question token's best cosine in the block, averaged over
-      the question with learned weights; for each of HEADS parts of the features; and how far that is behind the best
-      and above the mean of the window's blocks;
+    - late interaction (ColBERT, Khattab and Zaharia 2020): each question token's best cosine in the block, averaged
+      over the question with learned weights; for each of HEADS parts of the features; and how far that is behind the
+      best and above the mean of the window's blocks;
     - the mean and maximum over the block's tokens of ReLU(features + a transform of the question's mean);
     and a two-layer perceptron judges them beside the question's mean. The attention map is not read, so stages may use
     fused attention kernels, which do not give it.

@@ -1,0 +1,100 @@
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+import test_hotpotqa
+import test_mrqa
+import test_squad
+
+from bskim_export.data.notes import DataWarning
+from bskim_export.data.readers import read_questions
+from bskim_export.errors import InputError
+
+FILES = {
+    "squad": (json.dumps(test_squad.RAW), test_squad.EXPECTED),
+    "mrqa": (json.dumps(test_mrqa.HEADER) + "\n" + json.dumps(test_mrqa.LINE), test_mrqa.EXPECTED),
+    "hotpotqa": (json.dumps([test_hotpotqa.ENTRY]), test_hotpotqa.parse(test_hotpotqa.ENTRY)[0]),
+}
+
+
+@pytest.fixture(params=FILES)
+def form(request) -> str:
+    return request.param
+
+
+@pytest.fixture(params=[str.encode, lambda text: gzip.compress(text.encode())], ids=["plain", "gzip"])
+def file(form, request, tmp_path):
+    path = tmp_path / "set"
+    path.write_bytes(request.param(FILES[form][0]))
+    return path
+
+
+def test_a_named_form_is_read_as_that_form(form, file):
+    assert read_questions(f"{form}:{file}", pytest.fail) == FILES[form][1]
+
+
+def test_a_file_is_recognised_by_its_content_and_the_guess_is_told(form, file):
+    told = []
+    assert read_questions(file, told.append) == read_questions(str(file), told.append) == FILES[form][1]
+    note = f"{file} begins like {form} data and is read as '{form}:{file}'."
+    assert told == ([] if form == "squad" else [note, note])
+
+
+def test_the_guess_is_told_to_whoever_does_not_listen(form, file):
+    if form != "squad":
+        with pytest.warns(DataWarning, match=f"begins like {form}"):
+            read_questions(file)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("squad", r"is this SQuAD format\?|is not valid JSON"),
+        ("mrqa", r"line 1: 'context' is missing; is this MRQA format\?"),
+        ("hotpotqa", r"HotpotQA's format should be a list|is not valid JSON"),
+    ],
+)
+def test_a_file_of_another_form_is_refused(form, file, wrong, message):
+    if wrong != form:
+        with pytest.raises(InputError, match=message):
+            read_questions(f"{wrong}:{file}")
+
+
+@pytest.mark.parametrize(
+    "content", ['[{"question": "Who?"}]', '{"header": {}}\n{"question": "Who?"}', '{"header": {}}', "[", '{"rows": []}']
+)
+def test_a_wrong_guess_ends_in_an_error(tmp_path, content):
+    (tmp_path / "set.json").write_text(content)
+    with pytest.raises(InputError, match=r"set\.json"):
+        read_questions(tmp_path / "set.json", lambda _: None)
+
+
+def test_squad_is_the_packaged_set_and_a_path_is_always_a_file(squad, tmp_path, monkeypatch):
+    assert read_questions("squad") == squad
+    monkeypatch.chdir(tmp_path)
+    for name in ("squad", "mrqa:set", "v2:set"):
+        (tmp_path / name).write_text(FILES["squad"][0])
+        assert read_questions(Path(name)) == test_squad.EXPECTED
+        assert read_questions(f"./{name}") == test_squad.EXPECTED
+    assert read_questions("v2:set") == test_squad.EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("nowhere.json", "There is no file 'nowhere.json'"),
+        ("triviaqa:set.json", "There is no file 'triviaqa:set.json'"),
+        ("mrqa:nowhere.jsonl", "There is no file 'nowhere.jsonl'"),
+        ("mrqa:", "'mrqa:' names no data set"),
+        ("hub:", "'hub:' names no data set"),
+        ("hub:a:b:c:d", "'hub:a:b:c:d' has too many parts"),
+        ("", "There is no file '.'"),
+    ],
+)
+def test_what_cannot_be_found_gets_the_forms(spec, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        read_questions(spec)
+    assert message in str(caught.value)
+    assert "mrqa:FILE, hotpotqa:FILE, or hub:NAME[[:CONFIG]:SPLIT]." in str(caught.value)
