@@ -2,13 +2,19 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bskim_export.model.predictors.diagonal import InferencePredictor
+from bskim_export.model.families.base import LayerShape
+from bskim_export.model.predictors.base import BlockView
+from bskim_export.model.predictors.diagonal import DiagonalPredictor, InferencePredictor
 
 
-def trained(heads: int, block_size: int = 32, seed: int = 0) -> SkimPredictor:
+def shape(heads: int) -> LayerShape:
+    return LayerShape(heads, 8, 8 * heads)
+
+
+def trained(heads: int, block_size: int = 32, seed: int = 0) -> DiagonalPredictor:
     """Return a predictor in double precision whose weights and BatchNorm statistics are all far from their defaults."""
     torch.manual_seed(seed)
-    predictor = SkimPredictor(heads, block_size).double().eval()
+    predictor = DiagonalPredictor(shape(heads), block_size).double().eval()
     with torch.no_grad():
         for norm in (predictor.bn1, predictor.bn2):
             norm.weight.normal_(0, 2)  # negative ones too: they turn a channel around before its ReLU
@@ -24,13 +30,13 @@ def attention_maps(count: int, heads: int, block_size: int) -> torch.Tensor:
     return (3 * torch.randn(count, heads, block_size, 4 * block_size, dtype=torch.double)).softmax(-1)[..., :block_size]
 
 
-@pytest.mark.parametrize("block_size", [8, 32])
+@pytest.mark.parametrize("block_size", [1, 2, 8, 9, 32])
 @pytest.mark.parametrize("heads", [4, 12, 16, 20])
 def test_inference_form_gives_the_keep_probability_of_the_trained_form(heads, block_size):
     predictor = trained(heads, block_size)
     diagonal = attention_maps(40, heads, block_size)
     with torch.no_grad():
-        expected = predictor(diagonal).softmax(-1)[:, 1]
+        expected = predictor.classify(diagonal).softmax(-1)[:, 1]
         found = InferencePredictor(predictor).eval()(diagonal)
     assert found.shape == (40,)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
@@ -42,7 +48,7 @@ def test_inference_form_agrees_in_single_precision():
     diagonal = attention_maps(40, 12, 32).float()
     with torch.no_grad():
         torch.testing.assert_close(
-            InferencePredictor(predictor)(diagonal), predictor(diagonal).softmax(-1)[:, 1], rtol=0, atol=1e-5
+            InferencePredictor(predictor)(diagonal), predictor.classify(diagonal).softmax(-1)[:, 1], rtol=0, atol=1e-5
         )
 
 
@@ -65,32 +71,39 @@ def test_each_block_is_judged_by_itself():
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("heads", "block_size"), [(4, 4), (12, 32), (16, 32), (12, 64)])
-def test_logits_have_two_classes(heads, block_size):
-    predictor = SkimPredictor(heads, block_size).eval()
-    assert predictor(torch.rand(3, heads, block_size, block_size)).shape == (3, 2)
-
-
-@pytest.mark.parametrize(("heads", "block_size"), [(4, 32), (12, 32), (16, 16), (12, 64)])
-def test_macs_are_half_the_flops_that_torch_counts(heads, block_size):
-    predictor = SkimPredictor(heads, block_size).eval()
+@pytest.mark.parametrize(("heads", "block_size"), [(4, 1), (4, 2), (4, 32), (12, 32), (16, 16), (12, 64), (2, 128)])
+def test_macs_are_half_the_flops_that_torch_counts(heads, block_size, monkeypatch):
+    monkeypatch.setattr("bskim_export.model.predictors.diagonal.LANES", 1)  # padding channels are not counted
+    predictor = DiagonalPredictor(shape(heads), block_size).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        predictor(torch.rand(1, heads, block_size, block_size))
+        assert predictor.classify(torch.rand(1, heads, block_size, block_size)).shape == (1, 2)
     assert 2 * predictor.macs == counter.get_total_flops()
 
 
 def test_predictor_of_bert_base_has_166_million_macs():
-    assert round(SkimPredictor(12, 32).macs / 1e6, 2) == 1.66
+    assert round(DiagonalPredictor(LayerShape(12, 64, 768), 32).macs / 1e6, 2) == 1.66
 
 
 def test_parameters_are_named_as_in_the_released_code():
     modules = ("conv1", "bn1", "conv2", "bn2", "fc")
-    state = SkimPredictor(12).state_dict()
+    state = DiagonalPredictor(shape(12)).state_dict()
     assert {name.split(".")[0] for name in state} == set(modules)
     assert {f"{m}.{kind}" for m in modules for kind in ("weight", "bias")} <= state.keys()
 
 
-@pytest.mark.parametrize("block_size", [1, 2, 6, 30, 33])
-def test_block_sizes_that_cannot_be_pooled_twice_are_refused(block_size):
-    with pytest.raises(ValueError, match=f"block_size must be a multiple of 4, got {block_size}"):
-        SkimPredictor(12, block_size)
+def test_only_passage_blocks_are_scored_and_seen_by_batch_norm():
+    predictor = DiagonalPredictor(shape(4), 8)
+    diagonal = attention_maps(6, 4, 8).float().reshape(2, 3, 4, 8, 8)
+    question = torch.zeros(2, 3, 8, dtype=torch.bool)
+    question[:, 0, :5] = True
+    real = torch.ones(2, 3, 8, dtype=torch.bool)
+    real[1, 2] = False
+    logits = predictor(BlockView(question, real, diagonal))
+    assert (logits[:, 0] == 0).all()
+    assert (logits[1, 2] == 0).all()
+    seen = predictor.bn1.running_mean.clone()
+    diagonal[:, 0], diagonal[1, 2] = 1.0, 1.0
+    again = DiagonalPredictor(shape(4), 8)
+    again.load_state_dict({k: v for k, v in predictor.state_dict().items() if "running" not in k}, strict=False)
+    again(BlockView(question, real, diagonal))
+    torch.testing.assert_close(again.bn1.running_mean, seen)

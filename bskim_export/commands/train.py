@@ -28,7 +28,7 @@ def _parse(context, parameter, pairs):
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--model", required=True, metavar="DIR|HUB_ID|FILE",
               help="A pre-trained encoder, to be trained jointly; "
-              "or a question-answering model, to be trained further or, with --freeze, to be given predictors.")  # fmt: skip
+              "or a question-answering model, to be trained further or, with --freeze, given predictors.")  # fmt: skip
 @click.option("--dataset", required=True, metavar="SPEC",
               help="What to learn from: a SQuAD-format FILE, mrqa:FILE, "
               "hotpotqa:FILE, hub:NAME; see docs/datasets.md.")  # fmt: skip
@@ -68,7 +68,7 @@ def _parse(context, parameter, pairs):
               "have it, CPUs included.")  # fmt: skip
 @click.option("--seed", type=int, default=42, show_default=True)
 @click.option("--training-arg", "trainer", multiple=True, metavar="NAME=VALUE", callback=_parse,
-              help="Any further argument of transformers.TrainingArguments, its value as JSON; repeatable.")  # fmt: skip
+              help="A further argument of transformers.TrainingArguments, its value as JSON; repeatable.")  # fmt: skip
 @click.version_option(bskim_export.__version__)
 @tidy
 def main(model, dataset, out, preset, **options):
@@ -104,7 +104,7 @@ def main(model, dataset, out, preset, **options):
     settings = TrainSettings(model, dataset, **options)
     with console.status(f"Loading {model} and {dataset}"):
         checkpoint = load_checkpoint(model, fresh_head=not settings.freeze)
-        questions = [q for q in read_questions(dataset) if q.answers]
+        questions = read_questions(dataset)
         if settings.eval_dataset:
             held_out = sample(read_questions(settings.eval_dataset), settings.eval_questions, settings.seed)
         else:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from bskim_export.data.metrics import score
+from bskim_export.data.metrics import evaluate
 from bskim_export.data.question import Question
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.runtime.decode import best_answers
@@ -42,7 +42,7 @@ class Evaluation:
 
     @torch.no_grad()
     def __call__(self, model: BlockSkimForQuestionAnswering) -> dict:
-        """Return {"em", "f1"} in percent, and "predictors": {layer: precision, recall and kept share at 0.5}."""
+        """Return "em" and "f1" in percent (see metrics.evaluate), and "predictors": {layer: precision, recall and kept share at 0.5}."""
         model.eval()
         device = next(model.parameters()).device
         order = sorted(range(len(self._features)), key=lambda i: len(self._features[i]))
@@ -71,8 +71,12 @@ class Evaluation:
             own = results[done : done + len(windows)]
             done += len(windows)
             answers = best_answers(
-                question.context, windows, own, self._maker.model.cls_token_id, max_answer_len=MAX_ANSWER_LEN
+                question.context,
+                windows,
+                own,
+                self._maker.model.cls_token_id,
+                max_answer_len=MAX_ANSWER_LEN,
+                handle_impossible_answer=not all(q.answers for q in self._questions),
             )
             predictions.append(answers[0]["answer"])
-        em, f1 = score(predictions, [q.answers for q in self._questions])
-        return {"em": em, "f1": f1}
+        return evaluate(predictions, [q.gold for q in self._questions])
