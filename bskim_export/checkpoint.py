@@ -12,12 +12,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerBase
 
+from bskim_export.bundle import Model
 from bskim_export.errors import CheckpointError
+from bskim_export.model.description import describe
 from bskim_export.model.families import find_family
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.model.skim_config import SkimConfig
+from bskim_export.model.tokenizer_files import read_tokenizer, tokenizer_json
 
 FORMAT = "bskim-export checkpoint"
 FORMAT_VERSION = 1
@@ -38,6 +41,10 @@ class Checkpoint:
     model: BlockSkimForQuestionAnswering
     tokenizer: str
     source: str
+
+    def describe(self) -> Model:
+        """Return what the runtime must know of it; see model.description."""
+        return describe(self.model, self.tokenizer, self.source)
 
 
 def load_checkpoint(source: str | Path, layers: list[int] | None = None, fresh_head: bool = False) -> Checkpoint:
@@ -84,7 +91,7 @@ def save_checkpoint(
         "format": FORMAT,
         "version": FORMAT_VERSION,
         "config": json.loads(model.config.to_json_string(use_diff=False)),
-        "tokenizer": _tokenizer_json(tokenizer),
+        "tokenizer": tokenizer_json(tokenizer),
         "state_dict": released_names(model),
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -113,7 +120,7 @@ def _read_directory(path: Path) -> tuple[PretrainedConfig, str, dict[str, Tensor
         config = AutoConfig.from_pretrained(path)
     except Exception as error:  # config classes raise errors of their own for a value of a wrong type
         raise CheckpointError(f"'{path}/config.json' cannot be read: {error}") from None
-    return config, _read_tokenizer(path), _read_weights(path)
+    return config, read_tokenizer(path), _read_weights(path)
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
@@ -162,7 +169,7 @@ def _read_file(path: Path) -> tuple[PretrainedConfig, str, dict[str, Tensor]]:
         config = AutoConfig.for_model(values.pop("model_type"), **values)
     except Exception as error:  # see _read_directory
         raise CheckpointError(f"The config in '{path}' cannot be read: {error}") from None
-    return config, _tokenizer_json(content["tokenizer"]), content["state_dict"]
+    return config, tokenizer_json(content["tokenizer"]), content["state_dict"]
 
 
 def _torch_load(path: Path):
@@ -192,40 +199,6 @@ def _download(source: str) -> Path:
         raise CheckpointError(
             f"'{source}' is neither a file nor a directory here, and the Hugging Face Hub did not give it ({reason})."
         ) from None
-
-
-def _read_tokenizer(path: Path) -> str:
-    if (path / "tokenizer.json").is_file():
-        try:
-            return _tokenizer_json((path / "tokenizer.json").read_text(encoding="utf-8"))
-        except UnicodeDecodeError as error:
-            raise CheckpointError(f"'{path}/tokenizer.json' is damaged: {error}") from None
-    if not any(
-        (path / name).is_file() for name in ("vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
-    ):
-        raise CheckpointError(
-            f"'{path}' has no tokenizer: neither tokenizer.json nor a vocabulary. Save it there with "
-            "tokenizer.save_pretrained(...)."
-        )
-    try:
-        return _tokenizer_json(AutoTokenizer.from_pretrained(path))
-    except (ValueError, OSError, ImportError) as error:
-        raise CheckpointError(f"The tokenizer in '{path}' cannot be read: {error}") from None
-
-
-def _tokenizer_json(tokenizer: str | Tokenizer | PreTrainedTokenizerBase) -> str:
-    """Return the tokenizer as JSON, checked, without the padding and truncation that training left in it."""
-    if isinstance(tokenizer, PreTrainedTokenizerBase):
-        tokenizer = getattr(tokenizer, "backend_tokenizer", None)
-        if tokenizer is None:
-            raise CheckpointError("The tokenizer is a slow one; the runtime needs a fast one (tokenizer.json).")
-    try:
-        own = Tokenizer.from_str(tokenizer if isinstance(tokenizer, str) else tokenizer.to_str())
-    except Exception as error:  # tokenizers raises plain Exception
-        raise CheckpointError(f"The tokenizer is not a valid tokenizer.json: {error}") from None
-    own.no_padding()
-    own.no_truncation()
-    return own.to_str()
 
 
 def _build(

@@ -13,7 +13,7 @@ from bskim_export import QAPipeline
 from bskim_export.checkpoint import Checkpoint, load_checkpoint
 from bskim_export.data.question import Question, sample
 from bskim_export.data.squad import load_squad
-from bskim_export.export.exporter import describe, export_bundle
+from bskim_export.export.exporter import export_bundle
 from bskim_export.export.verify import torch_inputs
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.model.skim_config import SkimConfig
@@ -100,7 +100,7 @@ def _widest_gap(values: list[float]) -> float:
 
 def windows_of(checkpoint: Checkpoint, questions: list[Question], max_seq_len: int = 384) -> list[Window]:
     """Return the questions' windows."""
-    maker = WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), describe(checkpoint))
+    maker = WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), checkpoint.describe())
     return [w for q in questions for w in maker(q.question, q.context, max_seq_len, 64)]
 
 

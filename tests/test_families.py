@@ -7,7 +7,6 @@ from transformers import AlbertConfig, BertConfig
 from bskim_export.bench.macs import dense_macs
 from bskim_export.checkpoint import Checkpoint
 from bskim_export.errors import CheckpointError
-from bskim_export.export.exporter import describe
 from bskim_export.model.families import find_family
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 
@@ -67,7 +66,7 @@ def test_bert_large_is_described_and_counted(wordpiece):
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():  # shapes only
         large = BlockSkimForQuestionAnswering(config).eval()
         large(torch.ones(1, 512, dtype=torch.long))
-    model = describe(Checkpoint(large, wordpiece, "bert-large"))
+    model = Checkpoint(large, wordpiece, "bert-large").describe()
     assert (model.num_layers, model.hidden_size, model.intermediate_size) == (24, 1024, 4096)
     assert (model.num_heads, model.head_size, model.max_seq_len) == (16, 64, 512)
     predicted = 24 * 16 * model.predictor_macs  # every block at every layer

@@ -10,7 +10,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bskim_export.bench.macs import dense_macs, window_macs
 from bskim_export.bundle import Model
-from bskim_export.export.exporter import describe
 from bskim_export.model.families.base import LayerShape
 from bskim_export.model.predictors.diagonal import DiagonalPredictor
 from bskim_export.runtime.orchestrator import KEPT, WindowResult
@@ -44,7 +43,7 @@ def test_dense_macs_are_half_the_flops_that_torch_counts(tiny, family):
     ids = torch.ones(1, 96, dtype=torch.long)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         checkpoint.model.backbone(input_ids=ids, attention_mask=ids)
-    assert 2 * dense_macs(describe(checkpoint), 96) == counter.get_total_flops()
+    assert 2 * dense_macs(checkpoint.describe(), 96) == counter.get_total_flops()
 
 
 @pytest.mark.parametrize("embedding_size", [768, 128])

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from bskim_export.checkpoint import load_checkpoint, released_names, save_checkpoint
 from bskim_export.data.squad import sample
-from bskim_export.export.exporter import describe
 
 LAYERS, WIDTH, INNER, HEADS, NARROW, WORDS = 3, 32, 64, 4, 16, 1200
 SKIM = {"block_size": 32, "augment_layers": [0, 2], "skim_threshold": 0.001, "output_attentions": True}
@@ -178,7 +177,7 @@ def test_the_slow_tokenizers_files_become_a_fast_one(released):
     special = Tokenizer.from_str(checkpoint.tokenizer).encode("Ada", "1 2")
     assert special.type_ids == [0] * special.sequence_ids.index(1) + [1] * (sum(special.type_ids))
     assert [special.tokens[0], special.tokens[-1]] == ["[CLS]", "[SEP]"]
-    assert (describe(checkpoint).cls_token_id, describe(checkpoint).family) == (special.ids[0], family)
+    assert (checkpoint.describe().cls_token_id, checkpoint.describe().family) == (special.ids[0], family)
 
 
 def test_a_checkpoint_stores_shared_weights_once(released, tmp_path):

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from bskim_export.data.question import sample
 from bskim_export.data.squad import load_squad
 from bskim_export.errors import InputError
-from bskim_export.export.exporter import describe
 from bskim_export.runtime.windows import WindowMaker
 
 QUESTIONS = sample(load_squad(), 40, seed=9)
@@ -19,7 +18,7 @@ def maker(request, tiny):
     from tokenizers import Tokenizer
 
     checkpoint = tiny(request.param)
-    return WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), describe(checkpoint))
+    return WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), checkpoint.describe())
 
 
 @settings(max_examples=60, deadline=None)
@@ -62,7 +61,7 @@ def test_padding_and_positions_are_what_hugging_face_would_use(tiny):
     from tokenizers import Tokenizer
 
     for family, pad, first, pad_position in (("bert", 0, 0, None), ("roberta", 1, 2, 1)):
-        maker = WindowMaker(Tokenizer.from_str(tiny(family).tokenizer), describe(tiny(family)))
+        maker = WindowMaker(Tokenizer.from_str(tiny(family).tokenizer), tiny(family).describe())
         (window,) = maker("Who is it?", "It is Ada.", 384, 128)
         rest = slice(window.length, None)
         assert (window.input_ids[rest] == pad).all()

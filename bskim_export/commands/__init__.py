@@ -8,6 +8,7 @@ import bskim_export
 
 _COMMANDS = {
     "export": "Split a model into stages, export them to ONNX, and prove them against PyTorch.",
+    "train": "Train a model that skims, or give a trained one predictors.",
     "bench": "Measure a bundle on real questions.",
     "ask": "Answer a question about a passage, and show what was skimmed.",
     "overhead": "Measure what splitting into stages costs.",

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 
 import bskim_export
 from bskim_export.bundle import (
@@ -16,7 +15,6 @@ from bskim_export.bundle import (
     TOKENIZER,
     Graph,
     Manifest,
-    Model,
     Stage,
     hash_file,
     read_manifest,
@@ -25,7 +23,6 @@ from bskim_export.bundle import (
 from bskim_export.checkpoint import Checkpoint
 from bskim_export.data.question import Question, sample
 from bskim_export.data.squad import load_squad
-from bskim_export.errors import CheckpointError
 from bskim_export.export.files import atomic_directory, check_target
 from bskim_export.export.onnx_graph import GraphTemplate, Input, dims, export_template, sharing
 from bskim_export.export.stages import make_dense, make_stages
@@ -85,7 +82,7 @@ def export_bundle(
 
 def _write(checkpoint: Checkpoint, folder: Path, progress: Progress) -> None:
     model = checkpoint.model
-    description = describe(checkpoint)
+    description = checkpoint.describe()
     (folder / "onnx").mkdir()
     (folder / TOKENIZER).write_text(checkpoint.tokenizer, encoding="utf-8")
     stages, graphs, total = make_stages(model), [], len(model.skim.layers) * 2 + 2
@@ -134,47 +131,6 @@ def _write(checkpoint: Checkpoint, folder: Path, progress: Progress) -> None:
         ),
     )
     progress("Exporting to ONNX", total, total)
-
-
-def describe(checkpoint: Checkpoint) -> Model:
-    """Return what the runtime must know of a model.
-
-    Raises:
-        CheckpointError: the tokenizer does not fit the model.
-    """
-    model, config = checkpoint.model, checkpoint.model.config
-    tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
-    if tokenizer.get_vocab_size() > config.vocab_size:
-        raise CheckpointError(
-            f"The tokenizer has {tokenizer.get_vocab_size()} tokens, the model only {config.vocab_size}: "
-            "they do not belong together."
-        )
-    pair = tokenizer.encode("a", "b")
-    if tokenizer.num_special_tokens_to_add(True) == 0 or pair.sequence_ids[0] is not None:
-        raise CheckpointError(
-            "The tokenizer adds no special tokens around a question and a passage; is it this model's?"
-        )
-    offset = model.family.position_offset
-    return Model(
-        family=config.model_type,
-        source=checkpoint.source,
-        num_layers=config.num_hidden_layers,
-        hidden_size=config.hidden_size,
-        intermediate_size=model.family.intermediate_size,
-        num_heads=config.num_attention_heads,
-        head_size=config.hidden_size // config.num_attention_heads,
-        embedding_size=getattr(config, "embedding_size", config.hidden_size),
-        type_vocab_size=getattr(config, "type_vocab_size", 0),
-        block_size=model.skim.block_size,
-        max_seq_len=model.skim.max_seq_len,
-        pad_token_id=config.pad_token_id,
-        cls_token_id=pair.ids[0],
-        predictor=model.skim.predictor,
-        predictor_macs=next((p.macs for p in model.predictors.values()), 0),
-        predictor_question_macs=next((p.question_macs for p in model.predictors.values()), 0),
-        position_offset=offset,
-        pad_position=offset - 1 if offset else None,
-    )
 
 
 def example_inputs(module: torch.nn.Module, model: BlockSkimForQuestionAnswering) -> dict[str, Input]:

@@ -42,7 +42,8 @@ class Evaluation:
 
     @torch.no_grad()
     def __call__(self, model: BlockSkimForQuestionAnswering) -> dict:
-        """Return "em" and "f1" in percent (see metrics.evaluate), and "predictors": {layer: precision, recall and kept share at 0.5}."""
+        """Return "em" and "f1" in percent (see metrics.evaluate), and "predictors": for each layer, precision, recall
+        and kept share of its predictor at 0.5."""
         model.eval()
         device = next(model.parameters()).device
         order = sorted(range(len(self._features)), key=lambda i: len(self._features[i]))

@@ -14,7 +14,6 @@ from transformers import TrainingArguments, set_seed
 from bskim_export.checkpoint import Checkpoint, save_checkpoint
 from bskim_export.data.question import Question
 from bskim_export.errors import InputError
-from bskim_export.export.exporter import describe
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.runtime.windows import WindowMaker
 from bskim_export.training.cache import CachedObjective, ViewCache
@@ -117,7 +116,7 @@ def _prepare(
     progress: Progress,
 ) -> tuple[SkimTrainer, Evaluation]:
     model = checkpoint.model
-    maker = WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), describe(checkpoint))
+    maker = WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), checkpoint.describe())
     collator = Collator(settings.block_size, model.config.pad_token_id)
     window = (model.skim.max_seq_len, settings.doc_stride)
     done = iter(range(1, len(questions) + 1))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Sampler
-from transformers import Trainer, TrainingArguments
+from transformers import ProgressCallback, Trainer, TrainingArguments
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
@@ -56,6 +56,9 @@ class SkimTrainer(Trainer):
             train_dataset=features,
             eval_dataset=features[:1],  # the Trainer wants one; `measure` brings its own
         )
+        self.remove_callback(ProgressCallback)
+        if not args.disable_tqdm:
+            self.add_callback(BriefProgress)
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         """Build AdamW with the two learning rates; biases and norms are not decayed."""
@@ -105,6 +108,29 @@ class SkimTrainer(Trainer):
     def _get_train_sampler(self, train_dataset=None) -> Sampler:
         size = self.args.train_batch_size * self.args.gradient_accumulation_steps
         return LengthGroups(self._lengths, size, self.args.seed)
+
+
+class BriefProgress(ProgressCallback):
+    """The Trainer's progress bar, with a line for each log instead of a dict of thirty figures."""
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        """Write the losses or scores, and the share of blocks that each layer's predictor keeps."""
+        if state.is_world_process_zero and self.training_bar is not None and logs:
+            self.training_bar.write(f"step {state.global_step}: {brief(logs)}")
+
+
+def brief(logs: dict[str, float]) -> str:
+    """Return the figures of a log that tell how it goes.
+
+    Example:
+        >>> brief({"loss": 2.0, "qa_loss": 1.5, "layer_0_kept": 0.98, "layer_0_recall": 1.0, "epoch": 0.1})
+        'loss 2.00, qa_loss 1.50; kept (answers kept) after layer 0: 98% (100%)'
+    """
+    named = ("loss", "qa_loss", "eval_em", "eval_f1", "train_runtime")
+    text = ", ".join(f"{name} {logs[name]:.2f}" for name in named if name in logs)
+    kept = {name: value for name, value in logs.items() if name.endswith("_kept")}
+    shares = [f"{n.split('_')[-2]}: {v:.0%} ({logs[n.replace('_kept', '_recall')]:.0%})" for n, v in kept.items()]
+    return text + (f"; kept (answers kept) after layer {', '.join(shares)}" if shares else "")
 
 
 class LengthGroups(Sampler):
