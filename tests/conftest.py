@@ -105,6 +105,7 @@ def windows_of(checkpoint: Checkpoint, questions: list[Question], max_seq_len: i
 
 
 FAMILIES = {
+    "bert with pruned heads": (BertConfig, {"pruned_heads": {"0": [0], "1": [3], "2": [1]}}),
     "albert": (AlbertConfig, {"embedding_size": 16, "vocab_size": 2000}),
     "albert of two groups": (AlbertConfig, {"embedding_size": 16, "vocab_size": 2000, "num_hidden_groups": 2}),
     "bert": (BertConfig, {}),

@@ -39,6 +39,9 @@ def _parse(context, parameter, pairs):
               help="The paper's balance factor, batch size and window length for this kind of data.")  # fmt: skip
 @click.option("--freeze", is_flag=True, help="Leave the model's own weights bit for bit as they are and train the "
               "predictors only.")  # fmt: skip
+@click.option("--prune-heads", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="SHARE",
+              help="First remove this share of each layer's attention heads, the least important ones (Michel et "
+              "al. 2019).")  # fmt: skip
 @click.option("--predictor", type=click.Choice(["question", "diagonal"]), default="question", show_default=True,
               help="question: matches a block's tokens with the question's. diagonal: the paper's CNN over "
               "attention maps.")  # fmt: skip

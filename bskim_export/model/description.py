@@ -28,15 +28,15 @@ def describe(model: BlockSkimForQuestionAnswering, tokenizer_json: str, source: 
         raise CheckpointError(
             "The tokenizer adds no special tokens around a question and a passage; is it this model's?"
         )
-    offset = model.family.position_offset
+    offset, shape = model.family.position_offset, model.layer_shape(0)
     return Model(
         family=config.model_type,
         source=source,
         num_layers=config.num_hidden_layers,
         hidden_size=config.hidden_size,
         intermediate_size=model.family.intermediate_size,
-        num_heads=config.num_attention_heads,
-        head_size=config.hidden_size // config.num_attention_heads,
+        num_heads=shape.num_heads,
+        head_size=shape.head_size,
         embedding_size=getattr(config, "embedding_size", config.hidden_size),
         type_vocab_size=getattr(config, "type_vocab_size", 0),
         block_size=model.skim.block_size,

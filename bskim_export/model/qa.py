@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForQuestionAnswering, PretrainedConfig
 
+from bskim_export.errors import CheckpointError
 from bskim_export.model.attention import WindowAttention
 from bskim_export.model.families import find_family
 from bskim_export.model.families.base import LayerShape
 from bskim_export.model.predictors import PREDICTORS
 from bskim_export.model.predictors.base import BlockView, reads_map, view_blocks
+from bskim_export.model.pruning import prune_heads
 from bskim_export.model.skim_config import SkimConfig
 
 DROPPED = -100.0
@@ -73,6 +75,16 @@ class BlockSkimForQuestionAnswering(nn.Module):
         self.family = find_family(config)
         # Its own forward is what threshold 0 must reproduce, so it computes as plainly as possible.
         self.backbone = AutoModelForQuestionAnswering.from_config(config, attn_implementation="eager")
+        if pruned := getattr(config, "pruned_heads", None):
+            prune_heads(self.backbone, self.family, {int(i): heads for i, heads in pruned.items()})
+        self.predictors = self._fresh_predictors()
+
+    def prune_heads(self, pruned: Mapping[int, Sequence[int]]) -> None:
+        """Remove attention heads, per layer; see pruning.prune_heads. Predictors of the paper's kind start anew."""
+        if getattr(self.config, "pruned_heads", None):
+            raise CheckpointError("The model's heads have been pruned already.")
+        prune_heads(self.backbone, self.family, pruned)
+        self.config.pruned_heads = {str(i): list(heads) for i, heads in pruned.items()}
         self.predictors = self._fresh_predictors()
 
     def add_predictors(self, layers: Sequence[int], predictor: str = "diagonal", block_size: int | None = None) -> None:

@@ -19,6 +19,7 @@ from bskim_export.runtime.windows import WindowMaker
 from bskim_export.training.cache import CachedObjective, ViewCache
 from bskim_export.training.evaluate import Evaluation
 from bskim_export.training.features import Collator, make_features
+from bskim_export.training.importance import head_importance, least_important
 from bskim_export.training.objective import LossSettings, SkimObjective
 from bskim_export.training.settings import TrainSettings
 from bskim_export.training.trainer import Rates, SkimTrainer
@@ -27,6 +28,8 @@ Progress = Callable[[str, int, int], None]
 """progress(what is being done, how much of it is done, out of how much)"""
 REPORT = "report.json"
 CACHE = "cache"
+PRUNE_WINDOWS = 512
+"""Windows on which the importance of heads is measured."""
 SAVE_STEPS = 200
 
 
@@ -107,6 +110,19 @@ def _with_predictors(model: BlockSkimForQuestionAnswering, settings: TrainSettin
     return model
 
 
+def _prune(
+    model: BlockSkimForQuestionAnswering, features: list, collator: Collator, share: float, folder: Path
+) -> None:
+    """Prune heads by their importance on the first features; a resumed run prunes the same ones."""
+    known = folder / "pruned_heads.json"
+    if not known.is_file():
+        some = features[:PRUNE_WINDOWS]
+        batches = (collator(some[i : i + 16]) for i in range(0, len(some), 16))
+        pruned = least_important(head_importance(model, batches), share)
+        known.write_text(json.dumps({str(i): heads for i, heads in pruned.items()}) + "\n", encoding="utf-8")
+    model.prune_heads({int(i): heads for i, heads in json.loads(known.read_text(encoding="utf-8")).items()})
+
+
 def _prepare(
     checkpoint: Checkpoint,
     questions: Sequence[Question],
@@ -124,6 +140,8 @@ def _prepare(
         questions, maker, *window, settings.evidence, lambda: progress("Tokenising", next(done), len(questions))
     )
     evaluation = Evaluation(held_out, maker, *window, collator)
+    if settings.prune_heads:
+        _prune(model, features, collator, settings.prune_heads, folder)
     lengths = [len(f) for f in features]
     args = _arguments(settings, len(features), folder)
     rates = Rates(settings.learning_rate, settings.predictor_learning_rate)

@@ -39,6 +39,7 @@ class TrainSettings:
     alpha, beta: see LossSettings
     layer_weights: what each layer's block loss counts, first to last; None for 1 each
     learning_rate, predictor_learning_rate: linear decay to 0 after the first `warmup` share of the steps
+    prune_heads: share of each layer's attention heads that are removed before training, the least important ones
     dropout: instead of the model's own
     trainer: further transformers.TrainingArguments
     """
@@ -53,6 +54,7 @@ class TrainSettings:
     beta: float = 20.0
     layer_weights: tuple[float, ...] | None = None
     freeze: bool = False
+    prune_heads: float | None = None
     skim_training: bool = False
     evidence: bool = False
     epochs: float = 2.0

@@ -53,6 +53,14 @@ class AlbertFamily:
         own = layer.attention
         return LayerShape(own.num_attention_heads, own.attention_head_size, own.dense.out_features)
 
+    def projections(self, layer: nn.Module) -> tuple[nn.Linear, nn.Linear, nn.Linear, nn.Linear]:
+        own = layer.attention
+        return own.query, own.key, own.value, own.dense
+
+    def set_num_heads(self, layer: nn.Module, num_heads: int) -> None:
+        own = layer.attention
+        own.num_attention_heads, own.all_head_size = num_heads, num_heads * own.attention_head_size
+
     def head(self, model: nn.Module) -> nn.Module:
         return model.qa_outputs
 

@@ -61,6 +61,12 @@ class Family(Protocol):
     def shape(self, layer: nn.Module) -> LayerShape:
         """Return a layer's shape."""
 
+    def projections(self, layer: nn.Module) -> tuple[nn.Linear, nn.Linear, nn.Linear, nn.Linear]:
+        """Return a layer's query, key, value and output projections, whose features are those of its heads."""
+
+    def set_num_heads(self, layer: nn.Module, num_heads: int) -> None:
+        """Tell a layer how many heads its projections have left."""
+
     def head(self, model: nn.Module) -> nn.Module:
         """Return what makes the start and end logits, dropout for training included: [..., H] -> [..., 2]."""
 

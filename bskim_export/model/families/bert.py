@@ -51,6 +51,14 @@ class BertFamily:
         own = layer.attention.self
         return LayerShape(own.num_attention_heads, own.attention_head_size, layer.attention.output.dense.out_features)
 
+    def projections(self, layer: nn.Module) -> tuple[nn.Linear, nn.Linear, nn.Linear, nn.Linear]:
+        own = layer.attention.self
+        return own.query, own.key, own.value, layer.attention.output.dense
+
+    def set_num_heads(self, layer: nn.Module, num_heads: int) -> None:
+        own = layer.attention.self
+        own.num_attention_heads, own.all_head_size = num_heads, num_heads * own.attention_head_size
+
     def head(self, model: nn.Module) -> nn.Module:
         return model.qa_outputs
 

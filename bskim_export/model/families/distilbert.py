@@ -51,6 +51,13 @@ class DistilBertFamily:
         own = layer.attention
         return LayerShape(own.n_heads, own.attention_head_size, own.out_lin.out_features)
 
+    def projections(self, layer: nn.Module) -> tuple[nn.Linear, nn.Linear, nn.Linear, nn.Linear]:
+        own = layer.attention
+        return own.q_lin, own.k_lin, own.v_lin, own.out_lin
+
+    def set_num_heads(self, layer: nn.Module, num_heads: int) -> None:
+        layer.attention.n_heads = num_heads
+
     def head(self, model: nn.Module) -> nn.Module:
         return nn.Sequential(model.dropout, model.qa_outputs)
 
