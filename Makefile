@@ -28,5 +28,5 @@ clean:
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[export,test]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[export,train,test]'
 	touch $@

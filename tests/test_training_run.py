@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -117,26 +119,33 @@ def test_evidence_needs_supporting_facts(fresh, data, tmp_path):
         train(fresh(), *data, replace(SETTINGS, evidence=True), tmp_path / "m.pt")
 
 
+def as_squad(questions) -> str:
+    """Return questions as a SQuAD-format file."""
+    paragraphs = []
+    for q in questions:
+        answers = [{"text": a, "answer_start": s} for a, s in zip(q.answers, q.starts, strict=True)]
+        paragraphs.append({"context": q.context, "qas": [{"id": q.id, "question": q.question, "answers": answers}]})
+    return json.dumps({"data": [{"paragraphs": paragraphs}]})
+
+
+def test_the_program_in_the_documentation_runs(fresh, squad, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checkpoint = fresh()
+    save_checkpoint(checkpoint.model, "my-qa-model", checkpoint.tokenizer)
+    (tmp_path / "train.json").write_text(as_squad(sample(squad, 40, seed=13)))
+    page = Path(__file__).parents[1] / "docs" / "training.md"
+    (program,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    small = program.replace("500", "8").replace('["predictors"][2]', '["predictors"][1]')
+    exec(small, {})
+    assert load_checkpoint("model.pt").model.skim.layers == (0, 1)
+
+
 @pytest.mark.parametrize("freeze", [False, True])
 def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(freeze, fresh, squad, tmp_path):
     """The real command in a real process, killed without warning wherever it happens to be."""
     checkpoint = fresh()
     save_checkpoint(checkpoint.model, tmp_path / "tiny.pt", checkpoint.tokenizer)
-    questions = sample(squad, 60, seed=12)
-    paragraphs = [
-        {
-            "context": q.context,
-            "qas": [
-                {
-                    "id": q.id,
-                    "question": q.question,
-                    "answers": [{"text": a, "answer_start": s} for a, s in zip(q.answers, q.starts, strict=True)],
-                }
-            ],
-        }
-        for q in questions
-    ]
-    (tmp_path / "data.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    (tmp_path / "data.json").write_text(as_squad(sample(squad, 60, seed=12)))
 
     def command(out):
         return [

@@ -97,5 +97,5 @@ def main(model, out, skim_layers, threshold, verify_questions):
     if not layers:
         console.print(
             "The model has no skim predictors, so this bundle is dense: every block is computed. To add predictors "
-            "without touching the model's weights, see docs/retrofit.md."
+            "without touching the model's weights: bskim-train --freeze --model MODEL --dataset FILE"
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 import bskim_export
-from bskim_export.commands.common import console, parse_numbers, tidy
+from bskim_export.commands.common import console, note, parse_numbers, tidy
 from bskim_export.errors import missing_extra
 
 PRESET_NAMES = ["squad", "hotpotqa", "newsqa", "naturalquestions", "triviaqa", "searchqa"]
@@ -42,9 +42,9 @@ def _parse(context, parameter, pairs):
 @click.option("--prune-heads", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="SHARE",
               help="First remove this share of each layer's attention heads, the least important ones (Michel et "
               "al. 2019).")  # fmt: skip
-@click.option("--predictor", type=click.Choice(["question", "diagonal"]), default="question", show_default=True,
+@click.option("--predictor", type=click.Choice(["question", "diagonal", "map"]), default="question", show_default=True,
               help="question: matches a block's tokens with the question's. diagonal: the paper's CNN over "
-              "attention maps.")  # fmt: skip
+              "attention blocks. map: over whole maps, for the paper's Figure 3; not exportable.")  # fmt: skip
 @click.option("--layers", metavar="0,2,4", callback=parse_numbers(int), help="Layers that get a predictor. "
               "[default: all]")  # fmt: skip
 @click.option("--block-size", type=click.IntRange(1, 512), default=32, show_default=True)
@@ -65,8 +65,10 @@ def _parse(context, parameter, pairs):
 @click.option("--max-seq-len", type=click.IntRange(min=8), help="Positions of a window. [default: the preset's]")
 @click.option("--doc-stride", type=click.IntRange(min=0), default=128, show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="A random sample of N questions. [default: all]")
-@click.option("--eval-dataset", metavar="SPEC", help="What EM and F1 are logged on after each epoch. [default: 500 "
+@click.option("--eval-dataset", metavar="SPEC", help="What EM and F1 are logged on after each epoch. [default: "
               "questions held out of --dataset, with their passages]")  # fmt: skip
+@click.option("--eval-questions", type=click.IntRange(min=1), default=500, show_default=True, metavar="N",
+              help="How many of them.")  # fmt: skip
 @click.option("--bf16", is_flag=True, help="Compute in bfloat16 where it is safe. Twice as fast on processors that "
               "have it, CPUs included.")  # fmt: skip
 @click.option("--seed", type=int, default=42, show_default=True)
@@ -107,9 +109,9 @@ def main(model, dataset, out, preset, **options):
     settings = TrainSettings(model, dataset, **options)
     with console.status(f"Loading {model} and {dataset}"):
         checkpoint = load_checkpoint(model, fresh_head=not settings.freeze)
-        questions = read_questions(dataset)
+        questions = read_questions(dataset, tell=note)
         if settings.eval_dataset:
-            held_out = sample(read_questions(settings.eval_dataset), settings.eval_questions, settings.seed)
+            held_out = sample(read_questions(settings.eval_dataset, tell=note), settings.eval_questions, settings.seed)
         else:
             questions, held_out = hold_out(questions, settings.eval_questions, settings.seed)
         questions = sample(questions, settings.limit, settings.seed)

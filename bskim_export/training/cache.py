@@ -38,7 +38,9 @@ class ViewCache:
 
     @property
     def fits(self) -> bool:
-        """Return whether the arrays take at most half of the disk's free space."""
+        """Return whether the arrays take at most half of the disk's free space. Whole maps are never kept."""
+        if "probabilities" in self.reads:
+            return False
         needed = sum(2 * np.prod(self._shape(i, name)) for i in self._model.skim.layers for name in self.reads)
         return needed <= shutil.disk_usage(self._folder.parent).free / 2
 

@@ -3,6 +3,11 @@
 from bskim_export.model.predictors.base import SkimPredictor
 from bskim_export.model.predictors.diagonal import DiagonalPredictor
 from bskim_export.model.predictors.question import QuestionPredictor
+from bskim_export.model.predictors.whole_map import WholeMapPredictor
 
-PREDICTORS: dict[str, type[SkimPredictor]] = {"diagonal": DiagonalPredictor, "question": QuestionPredictor}
+PREDICTORS: dict[str, type[SkimPredictor]] = {
+    "diagonal": DiagonalPredictor,
+    "question": QuestionPredictor,
+    "map": WholeMapPredictor,
+}
 """What `--predictor` and `skim_predictor` in config.json may name."""
