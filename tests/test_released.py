@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bskim_export.checkpoint import load_checkpoint, released_names, save_checkpoint
-from bskim_export.data.squad import sample
+from bskim_export.data.question import sample
 
 LAYERS, WIDTH, INNER, HEADS, NARROW, WORDS = 3, 32, 64, 4, 16, 1200
 SKIM = {"block_size": 32, "augment_layers": [0, 2], "skim_threshold": 0.001, "output_attentions": True}

@@ -12,10 +12,8 @@ from pathlib import Path
 from bskim_export.data.files import check_kind, field, read_json
 from bskim_export.data.notes import Notes, Tell, collect, warn
 from bskim_export.data.placing import find_near, settle
-from bskim_export.data.question import Question, sample
+from bskim_export.data.question import Question
 from bskim_export.errors import InputError
-
-__all__ = ["Question", "load_squad", "parse_squad", "sample"]
 
 LOST_FACT = "Supporting facts that stand nowhere in the context, left out"
 _get = partial(field, form="SQuAD format")
