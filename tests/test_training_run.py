@@ -99,6 +99,9 @@ def test_frozen_training_changes_no_weight_of_the_model_and_needs_no_cache(
 def test_variants_train(change, fresh, data, tmp_path):
     report = train(fresh(), *data, replace(SETTINGS, **{"epochs": 0.5} | change), tmp_path / "m.pt")
     assert report["steps"] > 0
+    assert report["held_out"]["predictors"].keys() == (
+        set() if change.get("alpha") == 0 else {0, 1} & set(change.get("layers", (0, 1)))
+    )
     assert load_checkpoint(tmp_path / "m.pt").model.skim.block_size == change.get("block_size", 32)
 
 

@@ -91,6 +91,8 @@ def main(model, dataset, out, preset, **options):
       bskim-train --model deepset/bert-base-cased-squad2 --dataset train-v1.1.json --freeze --epochs 3
     """
     try:
+        from transformers import set_seed
+
         from bskim_export.checkpoint import load_checkpoint
         from bskim_export.training.run import train
         from bskim_export.training.settings import PRESETS, TrainSettings
@@ -108,6 +110,7 @@ def main(model, dataset, out, preset, **options):
         options[name] = tuple(options[name]) if options[name] is not None else None
     settings = TrainSettings(model, dataset, **options)
     with console.status(f"Loading {model} and {dataset}"):
+        set_seed(settings.seed)  # a fresh head is random
         checkpoint = load_checkpoint(model, fresh_head=not settings.freeze)
         questions = read_questions(dataset, tell=note)
         if settings.eval_dataset:

@@ -102,6 +102,8 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 def _with_predictors(model: BlockSkimForQuestionAnswering, settings: TrainSettings) -> BlockSkimForQuestionAnswering:
     layers = range(model.config.num_hidden_layers) if settings.layers is None else settings.layers
+    if settings.alpha == 0 and not settings.freeze:
+        layers = ()
     limit = min(settings.max_seq_len, model.skim.max_seq_len)
     model.add_predictors(layers, settings.predictor, settings.block_size)
     model.skim = dataclasses.replace(model.skim, max_seq_len=min(limit, model.skim.max_seq_len))

@@ -36,7 +36,7 @@ class TrainSettings:
     model, dataset: what they were called
     limit: questions drawn at random; None for all
     predictor, block_size, layers: see SkimConfig; layers None for all
-    alpha, beta: see LossSettings
+    alpha, beta: see LossSettings; with alpha 0 the model gets no predictors
     layer_weights: what each layer's block loss counts, first to last; None for 1 each
     learning_rate, predictor_learning_rate: linear decay to 0 after the first `warmup` share of the steps
     prune_heads: share of each layer's attention heads that are removed before training, the least important ones
