@@ -11,6 +11,7 @@ _COMMANDS = {
     "train": "Train a model that skims, or give a trained one predictors.",
     "bench": "Measure a bundle on real questions.",
     "ask": "Answer a question about a passage, and show what was skimmed.",
+    "predictors": "Measure what the predictors of a checkpoint know, layer by layer.",
     "overhead": "Measure what splitting into stages costs.",
     "cold-start": "Measure a fresh process, from a bundle to its first answer.",
     "export-cost": "Measure the export of a model of a published shape.",
