@@ -8,8 +8,10 @@ import bskim_export
 
 _COMMANDS = {
     "export": "Split a model into stages, export them to ONNX, and prove them against PyTorch.",
+    "calibrate": "Choose a bundle's thresholds, with evidence.",
     "bench": "Measure a bundle on real questions.",
     "ask": "Answer a question about a passage, and show what was skimmed.",
+    "risk-check": "Check on many splits of a data set that calibrated risk holds.",
     "overhead": "Measure what splitting into stages costs.",
     "cold-start": "Measure a fresh process, from a bundle to its first answer.",
     "export-cost": "Measure the export of a model of BERT-base's shape.",
