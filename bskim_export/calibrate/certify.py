@@ -13,7 +13,7 @@ from bskim_export.calibrate.path import Path, find_path
 from bskim_export.calibrate.risk import allowed_losses, fixed_sequence
 from bskim_export.calibrate.simulate import Outcome, Simulator
 
-SAVINGS = (0.25, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5)
+SAVINGS = (0.3, 0.6, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5)
 """The candidates: what they save, as shares of what the predicted limit saves."""
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bskim_export.calibrate.simulate import Simulator
+from bskim_export.errors import InputError
 
 SOFTNESS = 0.25
 """Log-odds over which a loss is smoothed."""
@@ -47,10 +48,18 @@ class SmoothLoss:
     Args:
         simulator: holds the record
         weight: float [Q], what losing each question costs
+
+    Raises:
+        InputError: no question has an answer, so nothing can be lost.
     """
 
     def __init__(self, simulator: Simulator, weight: np.ndarray):
         record = simulator.record
+        if not len(record.gold):
+            raise InputError(
+                f"None of {record.questions} calibration questions has a gold answer in its passage, so nothing says "
+                "which blocks matter. Pass a data set with answers, or more of its questions."
+            )
         question, first, last = record.gold.T
         margin = log_odds(record.scores)
         self._margin = np.stack([margin[:, a : b + 1].min(axis=1) for a, b in zip(first, last, strict=True)], axis=1)

@@ -50,9 +50,6 @@ class Record:
     spans: int [S, 3], text, first and last block of the best answer spans; span_score: float64 [S], the sum of their
         start and end logits
     text: int [T, 2], question and hash of each answer text; text_score: float64 [T, 2], its EM and F1 (0 to 1)
-
-    Raises:
-        InputError: a question cannot be run.
     """
 
     layers: tuple[int, ...]

@@ -118,22 +118,25 @@ class Session:
             "measured": measured,
         }
 
-    def losses(self, certifying_share: float) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Find candidates on the calibration questions and run each over the held-out ones.
+    def losses(self, simulated: bool) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Find candidates on the calibration questions and run each over the held-out ones, for `check_splits`.
 
         Args:
-            certifying_share: of the held-out questions, those that would certify: candidates lie around what those
-                could certify
+            simulated: record the held-out questions once instead, and predict each candidate's losses
 
         Returns:
             bool [candidates, n], which of the held-out questions that need a block each candidate loses; thresholds.
+
+        Raises:
+            InputError: there are too few questions for the promised risk.
         """
         needs = np.array([bool(occurrences(q, self._windows(q), self._block_size)) for q in self.held_out])
-        certifying = int(certifying_share * needs.sum())
+        certifying = int(needs.sum()) // 4
         check_size(certifying, self._recipe.risk, self._recipe.confidence)
         simulator = self._simulator(self.calibration)
         found = candidates(simulator, certifying, self._recipe.risk, self._recipe.confidence)
-        return np.array([self._run(self.held_out, "held-out", t).lost[needs] for t in found]), found
+        run = self._simulator(self.held_out).run if simulated else partial(self._run, self.held_out, "held-out")
+        return np.array([run(t).lost[needs] for t in found]), found
 
     def _within_budget(self) -> tuple[np.ndarray, dict]:
         simulator = self._simulator(self.calibration)
