@@ -18,8 +18,7 @@ def dense_macs(model: Model, length: int) -> int:
         >>> round(dense_macs(base, 512) / 1e9, 2)
         48.32
     """
-    blocks = np.zeros(length, np.int64) + model.num_layers
-    return _macs(model, blocks, 1)
+    return int(position_macs(model, np.full(model.num_layers + 1, length)))
 
 
 def window_macs(model: Model, result: WindowResult, question_blocks: int, skim_layers: list[int]) -> int:
@@ -28,7 +27,8 @@ def window_macs(model: Model, result: WindowResult, question_blocks: int, skim_l
     Args:
         skim_layers: the layers whose predictors ran
     """
-    alive = _macs(model, result.dropped_after, model.block_size)
+    live = (result.dropped_after >= np.arange(model.num_layers + 1)[:, None]).sum(axis=1)
+    alive = int(position_macs(model, live * model.block_size))
     guarded = question_blocks + (result.earlier is not None)  # a second run holds one block
     scored = [max(0, int((result.dropped_after >= layer).sum()) - guarded) for layer in skim_layers]
     judging = sum(scored) * model.predictor_macs
@@ -37,13 +37,17 @@ def window_macs(model: Model, result: WindowResult, question_blocks: int, skim_l
     return alive + judging + earlier
 
 
-def _macs(model: Model, dropped_after: np.ndarray, size: int) -> int:
+def position_macs(model: Model, live: np.ndarray) -> np.ndarray:
+    """Return the MACs of windows, int64 [...], predictors left out.
+
+    Args:
+        live: int [..., layers + 1], the positions that enter each layer, and last those that leave the last one
+    """
     hidden, context = model.hidden_size, model.num_heads * model.head_size
-    projected = len(dropped_after) * size if model.embedding_size != hidden else 0
-    total = projected * model.embedding_size * hidden
-    after = 0
-    for layer in range(model.num_layers):
-        before, after = int((dropped_after >= layer).sum()) * size, int((dropped_after > layer).sum()) * size
-        total += before * 3 * hidden * context + 2 * before**2 * context
-        total += after * (context * hidden + 2 * hidden * model.intermediate_size)
-    return total + after * hidden * 2
+    live = np.asarray(live, np.int64)
+    before, after = live[..., :-1], live[..., 1:]
+    total = (before * 3 * hidden * context + 2 * before**2 * context).sum(axis=-1)
+    total += (after * (context * hidden + 2 * hidden * model.intermediate_size)).sum(axis=-1)
+    if model.embedding_size != hidden:
+        total += live[..., 0] * model.embedding_size * hidden
+    return total + live[..., -1] * hidden * 2

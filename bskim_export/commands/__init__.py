@@ -9,9 +9,11 @@ import bskim_export
 _COMMANDS = {
     "export": "Split a model into stages, export them to ONNX, and prove them against PyTorch.",
     "train": "Train a model that skims, or give a trained one predictors.",
+    "calibrate": "Choose a bundle's thresholds, with evidence.",
     "bench": "Measure a bundle on real questions.",
     "ask": "Answer a question about a passage, and show what was skimmed.",
     "predictors": "Measure what the predictors of a checkpoint know, layer by layer.",
+    "risk-check": "Check on many splits of a data set that calibrated risk holds.",
     "overhead": "Measure what splitting into stages costs.",
     "cold-start": "Measure a fresh process, from a bundle to its first answer.",
     "export-cost": "Measure the export of a model of a published shape.",

@@ -1,0 +1,100 @@
+"""The cheapest thresholds whose F1 drop stays within a budget."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bskim_export.calibrate.path import Path, find_path
+from bskim_export.calibrate.simulate import Outcome, Simulator
+
+ATTEMPTS = 8
+"""True runs at most; the next attempt would be the dense model."""
+
+
+@dataclass(frozen=True, eq=False)
+class Budget:
+    """What was chosen, and why.
+
+    path: all the points that were considered
+    point: the chosen one
+    confirmed: the true run at that point
+    attempts: [(point, simulated drop, true drop)], points of F1, in the order of the true runs
+    expected_drop, expected_error: the two-fold estimate of the drop on other questions and its standard error, points
+        of F1
+    """
+
+    path: Path
+    point: int
+    confirmed: Outcome
+    attempts: list[tuple[int, float, float]]
+    expected_drop: float
+    expected_error: float
+
+
+def drops(simulator: Simulator, path: Path) -> np.ndarray:
+    """Return how much F1 each question loses at each point, simulated: float64 [P, Q], in points."""
+    dense = simulator.run(path.thresholds[0]).f1
+    return 100 * np.array([dense - simulator.run(t).f1 for t in path.thresholds])
+
+
+def cross_fitted_drops(path: Path, halves: tuple[Simulator, Simulator]) -> np.ndarray:
+    """Return what `drops` would be on questions that the search has not seen: float64 [P, Q].
+
+    Each half of the questions is judged at thresholds that were found on the other half, at the point of that path
+    whose smooth loss is nearest below that of the point in question.
+    """
+    columns = []
+    for searched, judged in (halves, halves[::-1]):
+        other = find_path(searched, dense_f1(searched))
+        same_level = np.maximum(np.searchsorted(other.loss, path.loss, side="right") - 1, 0)
+        columns.insert(0, drops(judged, other)[same_level])
+    return np.concatenate(columns, axis=1)
+
+
+def dense_f1(simulator: Simulator) -> np.ndarray:
+    """Return each question's F1 with nothing dropped, float64 [Q]: what losing its blocks can cost."""
+    return simulator.run(np.zeros(len(simulator.record.layers))).f1
+
+
+def choose(
+    simulator: Simulator,
+    halves: tuple[Simulator, Simulator],
+    max_f1_drop: float,
+    run_truly: Callable[[np.ndarray], Outcome],
+    dense: Outcome,
+) -> Budget:
+    """Return the cheapest point of a path within the budget.
+
+    A point is within it if, there and at every safer point, neither the simulated drop on all questions nor the
+    cross-fitted one exceeds it. A true run confirms the choice: if the true drop is over budget, a safer point is
+    chosen whose simulated drop leaves room for the excess.
+
+    Args:
+        simulator: over all calibration questions
+        halves: over the first and the second half of them
+        max_f1_drop: points of F1
+        run_truly: runs the pipeline over the calibration questions at some thresholds
+        dense: the true run at threshold 0
+    """
+    path = find_path(simulator, dense_f1(simulator))
+    crossed = cross_fitted_drops(path, halves)
+    simulated = np.maximum(drops(simulator, path).mean(axis=1), crossed.mean(axis=1))
+    attempts, room, point = [], max_f1_drop, len(path.cost)
+    while True:
+        point = min(point - 1, _last_within(simulated, room))
+        outcome = run_truly(path.thresholds[point]) if point > 0 else dense
+        drop = 100 * float((dense.f1 - outcome.f1).mean())
+        attempts.append((point, float(simulated[point]), drop))
+        if drop <= max_f1_drop or point == 0:
+            break
+        room -= drop - max_f1_drop
+        if len(attempts) == ATTEMPTS:
+            point = 1
+    error = crossed[point].std() / np.sqrt(crossed.shape[1])
+    return Budget(path, point, outcome, attempts, float(crossed[point].mean()), float(error))
+
+
+def _last_within(drop: np.ndarray, room: float) -> int:
+    over = np.flatnonzero(drop > room)
+    return max(0, int(over[0]) - 1) if len(over) else len(drop) - 1

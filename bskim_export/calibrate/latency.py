@@ -1,0 +1,116 @@
+"""What work costs on this machine, in seconds: measured runs, and a price per unit of work fitted to them.
+
+Skimming costs fixed time for every stage and predictor that runs, whatever it drops. MACs do not see that; this does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from bskim_export.bench.overhead import interleaved
+from bskim_export.calibrate.workload import workload
+from bskim_export.runtime.orchestrator import WindowResult
+from bskim_export.runtime.pipeline import QAPipeline
+from bskim_export.runtime.policy import KeepSchedule, Policy
+from bskim_export.runtime.windows import Window
+
+WINDOWS, PATTERNS, REPEATS = 8, 12, 5
+
+
+@dataclass(frozen=True)
+class Price:
+    """seconds: per unit of each of `workload.FEATURES`; error: the median relative error of the fit."""
+
+    seconds: list[float]
+    error: float
+
+
+class Imposed(KeepSchedule):
+    """A keep schedule of which only some layers' predictors run."""
+
+    def __init__(self, shares: Sequence[float], layers: Sequence[int]):
+        super().__init__(shares)
+        self.layers = frozenset(layers)
+
+    def scores(self, layer: int) -> bool:
+        return layer in self.layers
+
+
+def measure_price(pipeline: QAPipeline, questions: Sequence[Sequence[Window]], seed: int) -> Price:
+    """Run a few questions of various lengths under various imposed patterns, in turns, and fit a price to the medians.
+
+    Args:
+        questions: the windows of each of many questions; those measured are spread over their lengths
+        seed: of the patterns
+    """
+    by_length = sorted(questions, key=lambda own: sum(len(w.input_ids) for w in own))
+    chosen = [by_length[i] for i in np.linspace(0, len(by_length) - 1, WINDOWS).astype(int)]
+    policies: list[Policy | None] = [None, *_patterns(pipeline, seed)]
+    work, seconds = [], []
+    for own in chosen:
+        runs = [partial(pipeline.orchestrator.run, own, policy) for policy in policies]
+        seconds += np.median(interleaved(runs, REPEATS), axis=0).tolist()
+        work += [_work(pipeline, own, run(), policy) for run, policy in zip(runs, policies, strict=True)]
+    work, seconds = np.array(work), np.array(seconds)
+    price = fit(work, seconds)
+    return Price(price.tolist(), float(np.median(np.abs(work @ price / seconds - 1))))
+
+
+def measure_seconds(
+    pipeline: QAPipeline, questions: Sequence[Sequence[Window]], policies: Sequence[Policy], repeats: int = 3
+) -> np.ndarray:
+    """Return seconds per question of each policy, float64 [policies]: questions alone, policies in turns, medians."""
+    total = np.zeros(len(policies))
+    for own in questions:
+        runs = [partial(pipeline.skim, [own], policy=policy) for policy in policies]
+        total += np.median(interleaved(runs, repeats), axis=0)
+    return total / len(questions)
+
+
+def fit(work: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """Return the prices, none below 0, with the least squared relative error.
+
+    Args:
+        work: float [n, features]
+        seconds: float [n]
+
+    Example:
+        >>> fit(np.array([[1.0, 1.0], [1.0, 2.0], [1.0, 4.0]]), np.array([3.0, 5.0, 9.0])).round(6).tolist()
+        [1.0, 2.0]
+    """
+    relative = work / seconds[:, None]
+    price, active = np.zeros(work.shape[1]), list(range(work.shape[1]))
+    while active:
+        values = np.linalg.lstsq(relative[:, active], np.ones(len(seconds)), rcond=None)[0]
+        if values.min() >= 0:
+            price[active] = values
+            break
+        active.pop(int(values.argmin()))
+    return price
+
+
+def _patterns(pipeline: QAPipeline, seed: int) -> list[Imposed]:
+    random, layers, depth = (
+        np.random.default_rng(seed),
+        pipeline.manifest.skim_layers,
+        pipeline.manifest.model.num_layers,
+    )
+    patterns = []
+    for n in range(PATTERNS):
+        scored = random.choice(layers, size=1 + n % len(layers), replace=False)
+        shares = np.sort(random.uniform(0.05, 1, depth))[::-1] if n % 3 else np.ones(depth)
+        patterns.append(Imposed(shares.tolist(), scored.tolist()))
+    return patterns
+
+
+def _work(
+    pipeline: QAPipeline, windows: Sequence[Window], results: Sequence[WindowResult], policy: Imposed | None
+) -> np.ndarray:
+    model, layers = pipeline.manifest.model, tuple(pipeline.manifest.skim_layers)
+    after = [np.array([(r.dropped_after > layer).sum() for r in results]) for layer in layers]
+    live = np.array([[len(r.dropped_after) for r in results], *after])
+    scored = np.array([policy is not None and policy.scores(layer) for layer in layers])
+    guarded = np.array([w.question_blocks for w in windows])
+    return workload(model, layers, live, guarded, scored, np.array([0]))[0]

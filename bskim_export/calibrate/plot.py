@@ -1,0 +1,52 @@
+"""The trade-off as a picture. Needs matplotlib: axes, ticks and labels that stay legible at any scale are a library's
+work, and nobody who only calibrates has to install it (the JSON needs nothing)."""
+
+from pathlib import Path
+
+from bskim_export.errors import missing_extra
+
+SUFFIXES = (".svg", ".png", ".pdf")
+
+
+def check_plotting() -> None:
+    """Raise MissingExtraError if matplotlib is not there: before hours of work, not after."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise missing_extra("matplotlib", "plot", "Drawing the curve") from error
+
+
+def plot_curve(curve: dict, path: Path) -> None:
+    """Draw F1 against the speed-up in MACs, simulated as lines and true runs as dots, and the measured speed-up in
+    time beside it.
+
+    Args:
+        curve: what `bskim-calibrate --curve` writes as JSON
+        path: an .svg, .png or .pdf
+    """
+    check_plotting()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    macs, time = figure.subplots(1, 2)
+    for family, colour in (("path", "#0b6e99"), ("same threshold", "#c2571a")):
+        points = [p for p in curve["points"] if p["family"] == family]
+        measured = [p for p in curve["measured"] if p["family"] == family]
+        macs.plot([p["speedup_macs"] for p in points], [-p["f1_drop"] for p in points], color=colour, lw=1.2)
+        macs.plot([p["speedup_macs"] for p in measured], [-p["f1_drop"] for p in measured], "o", color=colour, ms=4)
+        time.plot([p["speedup_time"] for p in measured], [-p["f1_drop"] for p in measured], "o", color=colour, ms=4,
+                  label={"path": "a threshold per layer"}.get(family, "one threshold for all layers"))  # fmt: skip
+    macs.set_xlabel("fewer MACs than unpadded dense (x)\nlines simulated, dots true runs")
+    time.set_xlabel("measured: faster than dense (x)\none question alone")
+    widest = max([1.2, *(p["speedup_macs"] for p in curve["points"] if p["f1_drop"] < 5)])
+    macs.set_xlim(0.95, 1.05 * widest)
+    for axes in (macs, time):
+        axes.set_ylim(-5, 1)
+        axes.set_ylabel("F1 against dense (points)")
+        axes.axhline(0, color="0.8", lw=0.8, zorder=0)
+        axes.axvline(1, color="0.8", lw=0.8, zorder=0)
+    time.legend(frameon=False)
+    figure.suptitle(f"{curve['model']}, {curve['dataset']}", fontsize=10)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)

@@ -1,0 +1,76 @@
+"""Work that survives a kill: small files, each written whole or not at all, in a folder named after all that they
+depend on."""
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+SHARD = 32
+"""Questions of one file. Also the unit of what a kill can cost."""
+
+
+def fingerprint(value: Any) -> str:
+    """Return 16 hexadecimal digits of the SHA-256 of `value` as JSON.
+
+    Example:
+        >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+        True
+    """
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Write a file so that after a kill, at any moment, `path` holds the old content or all of the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, whole or not at all."""
+    write_whole(path, lambda stream: stream.write((json.dumps(value, indent=2) + "\n").encode()))
+
+
+def remembered(path: Path, compute: Callable[[], Any]) -> Any:
+    """Return the JSON in `path`; if there is none, compute it and write it there."""
+    if not path.is_file():
+        write_json(path, compute())
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def shards(
+    folder: Path, items: Sequence, compute: Callable[[Sequence], Mapping[str, np.ndarray]]
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Yield (number of items, arrays) for each run of SHARD items, computing only what `folder` does not hold yet.
+
+    The items of a shard depend on nothing but their place, so an interrupted run and a whole one give the same arrays.
+    """
+    for start in range(0, len(items), SHARD):
+        part = items[start : start + SHARD]
+        path = folder / f"{start // SHARD:05d}.npz"
+        arrays = _load(path)
+        if arrays is None:
+            arrays = dict(compute(part))
+            write_whole(path, lambda stream, arrays=arrays: np.savez(stream, **arrays))
+        yield len(part), arrays
+
+
+def _load(path: Path) -> dict[str, np.ndarray] | None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # absent, or cut short by a full disk
+        return None

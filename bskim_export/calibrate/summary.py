@@ -1,0 +1,44 @@
+"""What is said about a choice: scores, cost, kept blocks, with standard errors where two runs are compared."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bskim_export.bench.macs import dense_macs
+from bskim_export.bundle import Model
+from bskim_export.calibrate.record import Record
+from bskim_export.calibrate.simulate import Outcome
+
+
+def summarise(outcome: Outcome, dense: Outcome) -> dict:
+    """Return EM and F1 (percent), GMACs a question, and what changed against the dense run of the same questions."""
+    drop = 100 * (dense.f1 - outcome.f1)
+    return {
+        "em": 100 * float(outcome.em.mean()),
+        "f1": 100 * float(outcome.f1.mean()),
+        "f1_drop": float(drop.mean()),
+        "f1_drop_standard_error": float(drop.std() / np.sqrt(len(drop))),
+        "gmacs_per_question": float(outcome.macs.mean() / 1e9),
+        "speedup_macs": float(dense.macs.sum() / outcome.macs.sum()),
+        "questions_that_lost_a_needed_block": int(outcome.lost.sum()),
+        "kept_blocks": (outcome.kept.sum(axis=0) / dense.kept.sum(axis=0)).tolist(),
+    }
+
+
+def compare(outcome: Outcome, dense: Outcome) -> dict:
+    """Return both rows over one set of questions."""
+    return {
+        "questions": len(dense.f1),
+        "dense": summarise(dense, dense),
+        "skim": summarise(outcome, dense),
+    }
+
+
+def paper_speedup(outcome: Outcome, record: Record, model: Model) -> float:
+    """Return the MAC speed-up in the paper's accounting: over the same windows padded to 512 positions."""
+    return float(len(record.blocks) * dense_macs(model, 512) / outcome.macs.sum())
+
+
+def by_layer(layers: Sequence[int], thresholds: Sequence[float]) -> dict[str, float]:
+    """Return thresholds as the manifest has them: layer numbers as strings, as JSON has them."""
+    return {str(layer): float(value) for layer, value in zip(layers, thresholds, strict=True)}

@@ -1,0 +1,85 @@
+"""bskim-calibrate: thresholds that come with evidence."""
+
+import sys
+from pathlib import Path
+
+import click
+
+import bskim_export
+from bskim_export.commands.common import console, errors, note, tidy
+from bskim_export.errors import InputError
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.argument("engines", type=click.Path(path_type=Path), default="engines")
+@click.option("--recipe", metavar="NAME|FILE", help="A recipe that ships with the project (squad, squad-risk) or a "
+              "TOML file. Options given beside it override it.")  # fmt: skip
+@click.option("--dataset", metavar="SPEC", help="Questions with answers: squad (the packaged dev set), a file, ...; "
+              "see docs/datasets.md. Use training questions if you will report dev scores.")  # fmt: skip
+@click.option("--max-f1-drop", type=float, metavar="POINTS", help="The cheapest thresholds that cost at most this much "
+              "F1.")  # fmt: skip
+@click.option("--risk", type=float, metavar="SHARE", help="Instead: at most this share of questions may lose an answer "
+              "block that they needed ...")  # fmt: skip
+@click.option("--confidence", type=float, help="... with this confidence.  [default: 0.95]")
+@click.option("--objective", type=click.Choice(["macs", "latency"]), help="What to save: multiply-accumulates, or "
+              "measured time on this machine.  [default: macs]")  # fmt: skip
+@click.option("--sample", type=int, metavar="N", help="Calibration questions, drawn at random.  [default: 1000]")
+@click.option("--held-out", type=int, metavar="N", help="Further questions, only to report on.  [default: 500]")
+@click.option("--seed", type=int, help="Seed of the draw.  [default: 42]")
+@click.option("--max-seq-len", type=click.IntRange(min=1), help="Positions of a window.  [default: the bundle's]")
+@click.option("--curve", type=click.Path(path_type=Path), metavar="FILE", help="Write the whole trade-off, F1 against "
+              "MACs and measured time: FILE.json, and for an .svg, .png or .pdf the picture beside it.")  # fmt: skip
+@click.option("--work-dir", type=click.Path(path_type=Path), metavar="DIR", help="Keeps finished work, so that an "
+              "interrupted calibration goes on where it was.  [default: ENGINES.calibration]")  # fmt: skip
+@click.option("--threads", type=click.IntRange(min=1), help="[default: the cores this process may use]")
+@click.version_option(bskim_export.__version__)
+@tidy
+def main(engines, recipe, curve, work_dir, threads, **options):
+    """Choose the thresholds of the bundle ENGINES (default: engines/) and write them into it, with the evidence in its
+    report.json.
+
+    \b
+    Examples:
+      bskim-calibrate engines/ --dataset train-v1.1.json --max-f1-drop 0.2
+      bskim-calibrate engines/ --dataset train-v1.1.json --risk 0.02 --sample 2000
+      bskim-calibrate engines/ --recipe squad --curve curve.svg
+    """
+    from bskim_export.backends.onnxruntime import OnnxRuntimeBackend
+    from bskim_export.calibrate.evidence import write_calibration
+    from bskim_export.calibrate.plot import SUFFIXES, check_plotting, plot_curve
+    from bskim_export.calibrate.recipes import Recipe, load_recipe, override
+    from bskim_export.calibrate.session import Session
+    from bskim_export.calibrate.store import write_json
+    from bskim_export.commands.calibrate_report import Steps, answerable, print_evidence
+    from bskim_export.data.readers import read_questions
+    from bskim_export.runtime.pipeline import QAPipeline
+
+    chosen = override(load_recipe(recipe) if recipe else Recipe(), **options)
+    if chosen.max_f1_drop is None and chosen.risk is None:
+        raise InputError("What may skimming cost? Pass --max-f1-drop, --risk or --recipe.")
+    if curve and curve.suffix in SUFFIXES:
+        check_plotting()
+    elif curve and curve.suffix != ".json":
+        raise InputError(f"--curve writes .json, {', '.join(SUFFIXES)}; '{curve}' is neither.")
+    work_dir = work_dir or engines.with_name(f"{engines.resolve().name}.calibration")
+    backend = OnnxRuntimeBackend(threads)
+    machine = f"{backend.name} {backend.version}, {backend.threads} threads"
+    pipeline = QAPipeline(engines, backend=backend)
+    questions = answerable(read_questions(chosen.dataset, note))
+    try:
+        with Steps(console) as steps:
+            session = Session(pipeline, questions, chosen, work_dir, machine, steps)
+            evidence = session.calibrate()
+            trade_off = session.curve() if curve else None
+    except KeyboardInterrupt:
+        errors.print("Interrupted; the bundle is as it was. The same command goes on from here.")
+        sys.exit(130)
+    if curve:
+        write_json(curve.with_suffix(".json"), trade_off)
+        if curve.suffix != ".json":
+            plot_curve(trade_off, curve)
+    write_calibration(engines, evidence)
+    print_evidence(console, evidence)
+    console.print(f"Thresholds: {engines / 'manifest.json'}. Evidence: {engines / 'report.json'}.", highlight=False)
+    if curve:
+        console.print(f"Curve: {curve}.", highlight=False)

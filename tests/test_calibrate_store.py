@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from bskim_export.calibrate.store import SHARD, remembered, shards, write_whole
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text("old")
+
+    def fail(stream):
+        stream.write(b"ne")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(path, fail)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_shards_compute_only_what_is_missing_or_damaged(tmp_path):
+    computed = []
+
+    def double(part):
+        computed.append(part[0])
+        return {"doubled": 2 * np.array(part)}
+
+    items = list(range(2 * SHARD + 3))
+
+    def run():
+        computed.clear()
+        return np.concatenate([a["doubled"] for _, a in shards(tmp_path, items, double)])
+
+    whole = run()
+    assert whole.tolist() == [2 * i for i in items]
+    assert computed == [0, SHARD, 2 * SHARD]
+    assert (run() == whole).all()
+    assert computed == []
+    (tmp_path / "00000.npz").unlink()
+    damaged = tmp_path / "00001.npz"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    assert (run() == whole).all()
+    assert computed == [0, SHARD]
+
+
+def test_a_remembered_value_is_computed_once(tmp_path):
+    values = iter([1.5, 2.5])
+    assert [remembered(tmp_path / "v.json", lambda: next(values)) for _ in range(3)] == [1.5] * 3
