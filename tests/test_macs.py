@@ -66,6 +66,13 @@ def test_each_predictor_judges_every_passage_block_that_is_left(layers, question
     assert added == len(layers) * (8 - question_blocks) * BASE.predictor_macs
 
 
+def test_a_predictor_that_reads_the_question_costs_it_too_where_it_runs():
+    reads = replace(BASE, predictor_question_macs=7)
+    for dropped, judging in ([KEPT] * 8, 2), ([KEPT] * 2 + [3] * 6, 1), ([KEPT] * 2 + [0] * 6, 0):
+        added = window_macs(reads, result(dropped), 2, [3, 7]) - window_macs(BASE, result(dropped), 2, [3, 7])
+        assert added == judging * 2 * 7
+
+
 def test_a_dropped_block_is_judged_by_the_layer_that_drops_it_and_by_none_after():
     dropped = result([KEPT, 4, KEPT, KEPT])
     free = replace(BASE, predictor_macs=0)
