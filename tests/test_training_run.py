@@ -117,6 +117,12 @@ def test_a_finished_run_is_not_overwritten_and_an_unfinished_one_keeps_its_setti
         train(fresh(), *data, SETTINGS, out)
 
 
+def test_training_stops_early_with_the_best_weights(fresh, data, tmp_path):
+    settings = replace(SETTINGS, early_stopping=1, epochs=4, learning_rate=0.0, predictor_learning_rate=0.0)
+    report = train(fresh(), *data, settings, tmp_path / "m.pt")  # nothing is learnt, so nothing gets better
+    assert report["steps"] == 2 * -(-report["windows"] // 4)
+
+
 def test_evidence_needs_supporting_facts(fresh, data, tmp_path):
     with pytest.raises(InputError, match="No question has supporting facts"):
         train(fresh(), *data, replace(SETTINGS, evidence=True), tmp_path / "m.pt")

@@ -1,12 +1,13 @@
 """bskim-train: a model and a data set in, a model that skims out."""
 
 import json
+import sys
 from pathlib import Path
 
 import click
 
 import bskim_export
-from bskim_export.commands.common import console, note, parse_numbers, tidy
+from bskim_export.commands.common import console, errors, note, parse_numbers, tidy
 from bskim_export.errors import missing_extra
 
 PRESET_NAMES = ["squad", "hotpotqa", "newsqa", "naturalquestions", "triviaqa", "searchqa"]
@@ -69,6 +70,8 @@ def _parse(context, parameter, pairs):
               "questions held out of --dataset, with their passages]")  # fmt: skip
 @click.option("--eval-questions", type=click.IntRange(min=1), default=500, show_default=True, metavar="N",
               help="How many of them.")  # fmt: skip
+@click.option("--early-stopping", type=click.IntRange(min=1), metavar="N", help="End after N epochs without a better "
+              "F1 there, with the best epoch's weights.")  # fmt: skip
 @click.option("--bf16", is_flag=True, help="Compute in bfloat16 where it is safe. Twice as fast on processors that "
               "have it, CPUs included.")  # fmt: skip
 @click.option("--seed", type=int, default=42, show_default=True)
@@ -130,7 +133,8 @@ def main(model, dataset, out, preset, **options):
 
             report = train(checkpoint, questions, held_out, settings, out, progress)
     except KeyboardInterrupt:
-        raise click.ClickException("Interrupted. Repeat the command to go on from the last saved step.") from None
+        errors.print("Interrupted. The same command goes on from the last saved step.")
+        sys.exit(130)
     _print(report, out)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
-from transformers import TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 
 from bskim_export.checkpoint import Checkpoint, save_checkpoint
 from bskim_export.data.question import Question
@@ -28,6 +28,7 @@ Progress = Callable[[str, int, int], None]
 """progress(what is being done, how much of it is done, out of how much)"""
 REPORT = "report.json"
 CACHE = "cache"
+BEST = {"save_strategy": "epoch", "load_best_model_at_end": True, "metric_for_best_model": "eval_f1"}
 PRUNE_WINDOWS = 512
 """Windows on which the importance of heads is measured."""
 SAVE_STEPS = 200
@@ -69,6 +70,8 @@ def train(
     set_seed(settings.seed)
     model = _with_predictors(checkpoint.model, settings)
     trainer, evaluation = _prepare(checkpoint, questions, held_out, settings, folder, progress)
+    if settings.early_stopping:
+        trainer.add_callback(EarlyStoppingCallback(settings.early_stopping))
     last = last_checkpoint(folder)
     start = time.time()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -82,6 +85,8 @@ def train(
         "held_out": {"questions": len(held_out), **evaluation(model)},
         "log": trainer.state.log_history,
     }
+    if not trainer.is_world_process_zero():
+        return report
     save_checkpoint(model, out, checkpoint.tokenizer)
     (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     for path in [*folder.glob("checkpoint-*"), folder / CACHE]:
@@ -149,7 +154,7 @@ def _prepare(
     rates = Rates(settings.learning_rate, settings.predictor_learning_rate)
     if settings.freeze:
         cache = ViewCache(folder / CACHE, model.eval(), features, collator)
-        if cache.fits:
+        if cache.fits and args.world_size == 1:
             cache.build(progress, settings.bf16)
             objective = CachedObjective(model, settings.beta, cache.reads)
             return SkimTrainer(objective, args, range(len(features)), lengths, cache, rates, evaluation), evaluation
@@ -176,6 +181,7 @@ def _arguments(settings: TrainSettings, windows: int, folder: Path) -> TrainingA
         "save_total_limit": 2,
         "eval_strategy": "epoch",
         "report_to": "none",
+        **(BEST if settings.early_stopping else {}),
         "remove_unused_columns": False,
         "use_cpu": not torch.cuda.is_available(),
         "dataloader_pin_memory": torch.cuda.is_available(),

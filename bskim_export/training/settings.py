@@ -41,6 +41,8 @@ class TrainSettings:
     learning_rate, predictor_learning_rate: linear decay to 0 after the first `warmup` share of the steps
     prune_heads: share of each layer's attention heads that are removed before training, the least important ones
     dropout: instead of the model's own
+    early_stopping: epochs without a better F1 on the held-out questions after which training ends, with the best
+        weights
     trainer: further transformers.TrainingArguments
     """
 
@@ -67,6 +69,7 @@ class TrainSettings:
     doc_stride: int = 128
     eval_dataset: str | None = None
     eval_questions: int = 500
+    early_stopping: int | None = None
     bf16: bool = False
     seed: int = 42
     trainer: dict | None = None
