@@ -154,7 +154,7 @@ def test_plain_models_load_if_they_answer_questions(wordpiece, tmp_path, kind):
         ("config.json", {"model_type": "t5", "classifier_dropout": 0.0}, "supported types: albert, bert, dis"),
         ("config.json", {"model_type": "nonesuch"}, "config.json' cannot be read"),
         ("config.json", {"hidden_size": "32"}, "config.json' cannot be read"),
-        ("config.json", {"block_size": 6}, "block_size in config.json must be from 1 to"),
+        ("config.json", {"block_size": 0}, "block_size in config.json must be from 1 to"),
         ("config.json", {"max_seq_length": "384"}, "max_seq_length"),
         ("tokenizer.json", None, "Save it there with tokenizer.save_pretrained(...)"),
         ("tokenizer.json", b"{", "not a valid tokenizer.json"),
