@@ -3,7 +3,7 @@
 Skimming costs fixed time for every stage and predictor that runs, whatever it drops. MACs do not see that; this does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -38,12 +38,18 @@ class Imposed(KeepSchedule):
         return layer in self.layers
 
 
-def measure_price(pipeline: QAPipeline, questions: Sequence[Sequence[Window]], seed: int) -> Price:
+def measure_price(
+    pipeline: QAPipeline,
+    questions: Sequence[Sequence[Window]],
+    seed: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Price:
     """Run a few questions of various lengths under various imposed patterns, in turns, and fit a price to the medians.
 
     Args:
         questions: the windows of each of many questions; those measured are spread over their lengths
         seed: of the patterns
+        progress: called with 1 for each of WINDOWS questions
     """
     by_length = sorted(questions, key=lambda own: sum(len(w.input_ids) for w in own))
     chosen = [by_length[i] for i in np.linspace(0, len(by_length) - 1, WINDOWS).astype(int)]
@@ -53,19 +59,24 @@ def measure_price(pipeline: QAPipeline, questions: Sequence[Sequence[Window]], s
         runs = [partial(pipeline.orchestrator.run, own, policy) for policy in policies]
         seconds += np.median(interleaved(runs, REPEATS), axis=0).tolist()
         work += [_work(pipeline, own, run(), policy) for run, policy in zip(runs, policies, strict=True)]
+        progress(1)
     work, seconds = np.array(work), np.array(seconds)
     price = fit(work, seconds)
     return Price(price.tolist(), float(np.median(np.abs(work @ price / seconds - 1))))
 
 
 def measure_seconds(
-    pipeline: QAPipeline, questions: Sequence[Sequence[Window]], policies: Sequence[Policy], repeats: int = 3
+    pipeline: QAPipeline,
+    questions: Sequence[Sequence[Window]],
+    policies: Sequence[Policy],
+    progress: Callable[[int], None] = lambda done: None,
 ) -> np.ndarray:
     """Return seconds per question of each policy, float64 [policies]: questions alone, policies in turns, medians."""
     total = np.zeros(len(policies))
     for own in questions:
         runs = [partial(pipeline.skim, [own], policy=policy) for policy in policies]
-        total += np.median(interleaved(runs, repeats), axis=0)
+        total += np.median(interleaved(runs, 3), axis=0)
+        progress(1)
     return total / len(questions)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from bskim_export.calibrate.budget import choose, dense_f1
 from bskim_export.calibrate.certify import candidates, certify
 from bskim_export.calibrate.curve import measure_points, measured_points, trade_off
-from bskim_export.calibrate.latency import measure_price, measure_seconds
+from bskim_export.calibrate.latency import WINDOWS, measure_price, measure_seconds
 from bskim_export.calibrate.needs import occurrences
 from bskim_export.calibrate.path import find_path
 from bskim_export.calibrate.recipes import Recipe
@@ -27,7 +27,7 @@ from bskim_export.errors import BundleError, InputError
 from bskim_export.runtime.pipeline import QAPipeline
 from bskim_export.runtime.policy import Thresholds
 
-TIMED = 48
+TIMED = 32
 """Questions over which points of the curve are timed."""
 
 Progress = Callable[[str, int, int], None]
@@ -72,6 +72,7 @@ class Session:
         self._settings = Settings(length, min(128, length // 2), batch_size=pipeline.batch_size)
         self.calibration, self.held_out = draw(questions, recipe)
         self._price: dict | None = None
+        self._records: dict[Path, Record] = {}
         self.layers, self._block_size = pipeline.manifest.skim_layers, pipeline.manifest.model.block_size
 
     def calibrate(self) -> dict:
@@ -189,8 +190,11 @@ class Session:
         return Simulator(self._record(questions), self._pipeline.manifest.model, price)
 
     def _record(self, questions: Sequence[Question]) -> Record:
-        step = partial(self._step, "Recording keep probabilities", len(questions))
-        return record(self._pipeline, questions, self._settings, self._folder(questions), step)
+        folder = self._folder(questions)
+        if folder not in self._records:
+            step = partial(self._step, "Recording keep probabilities", len(questions))
+            self._records[folder] = record(self._pipeline, questions, self._settings, folder, step)
+        return self._records[folder]
 
     def _run(self, questions: Sequence[Question], name: str, thresholds: np.ndarray) -> Outcome:
         what = f"Running {name} questions, {'skimmed' if thresholds.any() else 'dense'}"
@@ -201,14 +205,16 @@ class Session:
     def _measure_price(self) -> dict:
         def measure() -> dict:
             self._pipeline.orchestrator.load(dense=True, skim=True)
-            return asdict(measure_price(self._pipeline, [self._windows(q) for q in some], self._recipe.seed))
+            step = partial(self._step, "Measuring what work costs", WINDOWS)
+            return asdict(measure_price(self._pipeline, [self._windows(q) for q in some], self._recipe.seed, step))
 
         some = self.calibration[:256]
         return remembered(self._folder(some) / f"price-{fingerprint(self._machine)}.json", measure)
 
     def _seconds(self, questions: Sequence[Question], thresholds: list[np.ndarray]) -> np.ndarray:
         policies = [Thresholds(dict(zip(self.layers, map(float, t), strict=True))) for t in thresholds]
-        return measure_seconds(self._pipeline, [self._windows(q) for q in questions], policies)
+        step = partial(self._step, "Timing points of the curve", len(questions))
+        return measure_seconds(self._pipeline, [self._windows(q) for q in questions], policies, step)
 
     def _windows(self, question: Question):
         return make_windows(self._pipeline, question, self._settings)
