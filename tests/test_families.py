@@ -8,6 +8,8 @@ from bskim_export.bench.macs import dense_macs
 from bskim_export.checkpoint import Checkpoint
 from bskim_export.errors import CheckpointError
 from bskim_export.model.families import find_family
+from bskim_export.model.families.base import LayerShape
+from bskim_export.model.predictors.diagonal import DiagonalPredictor
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 
 
@@ -39,10 +41,8 @@ def test_alberts_layers_take_turns_through_its_groups_as_in_hugging_face(layers,
 @torch.no_grad()
 def test_training_drops_out_what_hugging_face_drops_out(family):
     kind, extra = FAMILIES[family]
-    model = make_model(kind(**SHAPE, **extra), ())
-    for module in model.backbone.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.3
+    model = make_model(kind(**SHAPE, **extra), (0, 1, 2))  # layers with a map compute attention as Hugging Face does
+    model.set_dropout(0.3)
     ids = torch.randint(4, 2000, (2, 96))
     undisturbed = model(ids)
     model.train()
@@ -65,9 +65,9 @@ def test_bert_large_is_described_and_counted(wordpiece):
     config.augment_layers = list(range(24))
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():  # shapes only
         large = BlockSkimForQuestionAnswering(config).eval()
-        large(torch.ones(1, 512, dtype=torch.long))
+        large.backbone(torch.ones(1, 512, dtype=torch.long))
     model = Checkpoint(large, wordpiece, "bert-large").describe()
     assert (model.num_layers, model.hidden_size, model.intermediate_size) == (24, 1024, 4096)
     assert (model.num_heads, model.head_size, model.max_seq_len) == (16, 64, 512)
-    predicted = 24 * 16 * model.predictor_macs  # every block at every layer
-    assert 2 * (dense_macs(model, 512) + predicted) == counter.get_total_flops()
+    assert 2 * dense_macs(model, 512) == counter.get_total_flops()
+    assert model.predictor_macs == DiagonalPredictor(LayerShape(16, 64, 1024)).macs

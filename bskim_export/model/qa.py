@@ -126,7 +126,7 @@ class BlockSkimForQuestionAnswering(nn.Module):
         Args:
             input_ids, attention_mask, token_type_ids: int64 [B, S], S a multiple of the block size
             question_mask: int64 [B, S], 1 for the tokens of the first segment, its special tokens included; default:
-                those of token type 0, for a model that has token types
+                those of token type 0, in windows that have others too
             skim: hide passage blocks that a predictor scores below 0.5 from all later layers, and give their tokens the
                 logit DROPPED (paper, Table 3, row 4)
         """
@@ -135,7 +135,7 @@ class BlockSkimForQuestionAnswering(nn.Module):
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)
         if question_mask is None:
-            question_mask = (token_type_ids == 0) & (attention_mask == 1)
+            question_mask = (token_type_ids == 0) & (attention_mask == 1) & token_type_ids.any(-1, keepdim=True)
         hidden, real, question = self._embed(input_ids, token_type_ids), attention_mask.bool(), question_mask.bool()
         skim_logits = {}
         for i, layer in enumerate(self.family.layers(self.backbone)):
