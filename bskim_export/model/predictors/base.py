@@ -93,6 +93,7 @@ def diagonal_blocks(attention: Tensor, block_size: int) -> Tensor:
     """Return the diagonal blocks of attention maps: [B, heads, S, S] -> [B, K, heads, block_size, block_size].
 
     Example:
+        >>> import torch
         >>> diagonal_blocks(torch.arange(16.0).reshape(1, 1, 4, 4), 2)[0, 1, 0].tolist()
         [[10.0, 11.0], [14.0, 15.0]]
     """
