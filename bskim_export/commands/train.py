@@ -124,12 +124,15 @@ def main(model, dataset, out, preset, **options):
     try:
         with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                       console=console) as bar:  # fmt: skip
-            task = bar.add_task("Tokenising", total=len(questions))
+            tasks = {}
 
             def progress(what, done, total):
-                bar.update(task, description=what, completed=done, total=total)
-                if done == total:
+                if what == "Training":
                     bar.stop()  # from here on the Trainer shows its own
+                    return
+                if what not in tasks:
+                    tasks[what] = bar.add_task(what, total=total)
+                bar.update(tasks[what], completed=done)
 
             report = train(checkpoint, questions, held_out, settings, out, progress)
     except KeyboardInterrupt:

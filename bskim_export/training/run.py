@@ -73,6 +73,7 @@ def train(
     if settings.early_stopping:
         trainer.add_callback(EarlyStoppingCallback(settings.early_stopping))
     last = last_checkpoint(folder)
+    progress("Training", 0, 0)
     start = time.time()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     model.cpu()
