@@ -1,4 +1,4 @@
-"""Launcher for a checkout: `python cli.py export MODEL --out engines/`, `python cli.py bench`, `python cli.py ask`."""
+"""Launcher for a checkout: `python cli.py export MODEL --out engines/`, `python cli.py calibrate`, and so on."""
 
 from bskim_export.commands import main
 

@@ -29,7 +29,7 @@ print(QAPipeline(sys.argv[1])(question="Who wrote it?", context="It was written 
 def test_the_benchmark_and_the_help_need_no_torch(minilm_bundle):
     program = "from bskim_export.commands import main; main(sys.argv[1:])"
     assert run(program, "bench", minilm_bundle, "--limit", 2).returncode == 0
-    for command in ("export", "bench", "ask"):
+    for command in ("export", "bench", "ask", "calibrate"):
         assert "Usage" in run(program, command, "--help").stdout
 
 

@@ -38,7 +38,7 @@ def plot_curve(curve: dict, path: Path) -> None:
         macs.plot([p["speedup_macs"] for p in measured], [-p["f1_drop"] for p in measured], "o", color=colour, ms=4)
         time.plot([p["speedup_time"] for p in measured], [-p["f1_drop"] for p in measured], "o", color=colour, ms=4,
                   label={"path": "a threshold per layer"}.get(family, "one threshold for all layers"))  # fmt: skip
-    macs.set_xlabel("fewer MACs than unpadded dense (x)\nlines simulated, dots true runs")
+    macs.set_xlabel("fewer MACs than unpadded dense (x)\nlines simulated, dots true runs on held-out questions")
     time.set_xlabel("measured: faster than dense (x)\none question alone")
     widest = max([1.2, *(p["speedup_macs"] for p in curve["points"] if p["f1_drop"] < 5)])
     macs.set_xlim(0.95, 1.05 * widest)
@@ -48,5 +48,5 @@ def plot_curve(curve: dict, path: Path) -> None:
         axes.axhline(0, color="0.8", lw=0.8, zorder=0)
         axes.axvline(1, color="0.8", lw=0.8, zorder=0)
     time.legend(frameon=False)
-    figure.suptitle(f"{curve['model']}, {curve['dataset']}", fontsize=10)
+    figure.suptitle(f"{curve['model']}, {Path(curve['dataset']).name}", fontsize=10)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
