@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bskim_export.bench.macs import dense_macs, window_macs
-from bskim_export.data.metrics import exact_match, exact_match_squad2, f1, f1_squad2
+from bskim_export.data.metrics import MAX_ANSWER_LEN, exact_match, exact_match_squad2, f1, f1_squad2
 from bskim_export.data.question import Question
 from bskim_export.runtime.pipeline import QAPipeline
 
-MAX_ANSWER_LEN = 30
 DRAWS = 10_000
 
 

@@ -9,15 +9,12 @@ import numpy as np
 
 from bskim_export.bench.macs import dense_macs, window_macs
 from bskim_export.bundle import Model
-from bskim_export.data.metrics import evaluate
+from bskim_export.data.metrics import MAX_ANSWER_LEN, evaluate
 from bskim_export.data.question import Question
 from bskim_export.runtime.orchestrator import WindowResult
 from bskim_export.runtime.pipeline import QAPipeline
 from bskim_export.runtime.policy import KeepSchedule, Thresholds
 from bskim_export.runtime.windows import Window, WindowMaker
-
-MAX_ANSWER_LEN = 30
-"""As SQuAD systems are evaluated."""
 
 
 class RecordingPipeline(QAPipeline):

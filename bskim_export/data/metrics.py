@@ -10,6 +10,9 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 
+MAX_ANSWER_LEN = 30
+"""Tokens of an answer at most, as SQuAD systems are evaluated."""
+
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 

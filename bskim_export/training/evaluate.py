@@ -1,20 +1,20 @@
 """What a model in training is worth: EM and F1 of its dense answers, and what its predictors would keep."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
 
-from bskim_export.data.metrics import evaluate
+from bskim_export.data.metrics import MAX_ANSWER_LEN, evaluate
 from bskim_export.data.question import Question
+from bskim_export.errors import InputError
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.runtime.decode import best_answers
 from bskim_export.runtime.orchestrator import KEPT, WindowResult
 from bskim_export.runtime.windows import Window, WindowMaker
 from bskim_export.training.features import Collator, make_features
 from bskim_export.training.objective import block_figures, count_blocks
-
-MAX_ANSWER_LEN = 30
 
 
 class Evaluation:
@@ -36,9 +36,14 @@ class Evaluation:
         collator: Collator,
         batch_size: int = 16,
     ):
-        self._questions, self._maker, self._collator, self._batch_size = questions, maker, collator, batch_size
-        self._windows: list[list[Window]] = [maker(q.question, q.context, max_seq_len, doc_stride) for q in questions]
-        self._features = make_features(questions, maker, max_seq_len, doc_stride)
+        self._maker, self._collator, self._batch_size = maker, collator, batch_size
+        self._questions: list[Question] = []
+        self._windows: list[list[Window]] = []
+        for question in questions:
+            with suppress(InputError):  # as in training, a question that fills the window is left out
+                self._windows.append(maker(question.question, question.context, max_seq_len, doc_stride))
+                self._questions.append(question)
+        self._features = make_features(self._questions, maker, max_seq_len, doc_stride)
 
     @torch.no_grad()
     def __call__(self, model: BlockSkimForQuestionAnswering) -> dict:
