@@ -1,7 +1,6 @@
 """Every way a model comes in or goes out. Nothing in a checkpoint is ever executed: tensors and JSON only."""
 
 import json
-import os
 import pickle
 import re
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from bskim_export.model.families import find_family
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.model.skim_config import SkimConfig
 from bskim_export.model.tokenizer_files import read_tokenizer, tokenizer_json
+from bskim_export.whole import write_whole
 
 FORMAT = "bskim-export checkpoint"
 FORMAT_VERSION = 1
@@ -94,14 +94,7 @@ def save_checkpoint(
         "tokenizer": tokenizer_json(tokenizer),
         "state_dict": released_names(model),
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as stream:
-            torch.save(content, stream)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_whole(path, lambda stream: torch.save(content, stream))
 
 
 def released_names(model: BlockSkimForQuestionAnswering) -> dict[str, Tensor]:

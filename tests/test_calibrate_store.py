@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from bskim_export.calibrate.store import SHARD, remembered, shards, write_whole
+from bskim_export.calibrate.store import SHARD, remembered, shards
+from bskim_export.whole import write_whole
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):

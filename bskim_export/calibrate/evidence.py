@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from bskim_export.bundle import MANIFEST, REPORT
-from bskim_export.calibrate.store import write_json
+from bskim_export.whole import write_json
 
 
 def write_calibration(bundle: Path, evidence: dict) -> None:

@@ -61,7 +61,7 @@ class Session:
         if not pipeline.manifest.skim_layers:
             raise BundleError(
                 "This bundle has no skim predictors, so there is nothing to calibrate: every block is computed. "
-                "docs/retrofit.md shows how to add some."
+                "bskim-train --freeze gives a model some without changing its answers."
             )
         self._pipeline, self._machine = pipeline, machine
         self._recipe, self._root, self._progress = recipe, work_dir, progress

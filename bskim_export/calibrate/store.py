@@ -3,13 +3,14 @@ depend on."""
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
+
+from bskim_export.whole import write_json, write_whole
 
 SHARD = 32
 """Questions of one file. Also the unit of what a kill can cost."""
@@ -23,25 +24,6 @@ def fingerprint(value: Any) -> str:
         True
     """
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file so that after a kill, at any moment, `path` holds the old content or all of the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON, whole or not at all."""
-    write_whole(path, lambda stream: stream.write((json.dumps(value, indent=2) + "\n").encode()))
 
 
 def remembered(path: Path, compute: Callable[[], Any]) -> Any:

@@ -49,10 +49,10 @@ def main(engines, recipe, curve, work_dir, threads, **options):
     from bskim_export.calibrate.plot import SUFFIXES, check_plotting, plot_curve
     from bskim_export.calibrate.recipes import Recipe, load_recipe, override
     from bskim_export.calibrate.session import Session
-    from bskim_export.calibrate.store import write_json
     from bskim_export.commands.calibrate_report import Steps, answerable, print_evidence
     from bskim_export.data.readers import read_questions
     from bskim_export.runtime.pipeline import QAPipeline
+    from bskim_export.whole import write_json
 
     chosen = override(load_recipe(recipe) if recipe else Recipe(), **options)
     if chosen.max_f1_drop is None and chosen.risk is None:

@@ -80,7 +80,7 @@ class BlockSkimForQuestionAnswering(nn.Module):
         self.predictors = self._fresh_predictors()
 
     def prune_heads(self, pruned: Mapping[int, Sequence[int]]) -> None:
-        """Remove attention heads, per layer; see pruning.prune_heads. Predictors of the paper's kind start anew."""
+        """Remove attention heads, per layer; see pruning.prune_heads. Predictors start anew."""
         if getattr(self.config, "pruned_heads", None):
             raise CheckpointError("The model's heads have been pruned already.")
         prune_heads(self.backbone, self.family, pruned)

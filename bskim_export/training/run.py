@@ -23,6 +23,7 @@ from bskim_export.training.importance import head_importance, least_important
 from bskim_export.training.objective import LossSettings, SkimObjective
 from bskim_export.training.settings import TrainSettings
 from bskim_export.training.trainer import Rates, SkimTrainer
+from bskim_export.whole import write_json
 
 Progress = Callable[[str, int, int], None]
 """progress(what is being done, how much of it is done, out of how much)"""
@@ -89,7 +90,7 @@ def train(
     if not trainer.is_world_process_zero():
         return report
     save_checkpoint(model, out, checkpoint.tokenizer)
-    (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / REPORT, report)
     for path in [*folder.glob("checkpoint-*"), folder / CACHE]:
         shutil.rmtree(path, ignore_errors=True)
     return report
@@ -127,7 +128,7 @@ def _prune(
         some = features[:PRUNE_WINDOWS]
         batches = (collator(some[i : i + 16]) for i in range(0, len(some), 16))
         pruned = least_important(head_importance(model, batches), share)
-        known.write_text(json.dumps({str(i): heads for i, heads in pruned.items()}) + "\n", encoding="utf-8")
+        write_json(known, {str(i): heads for i, heads in pruned.items()})
     model.prune_heads({int(i): heads for i, heads in json.loads(known.read_text(encoding="utf-8")).items()})
 
 

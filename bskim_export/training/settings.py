@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bskim_export.errors import InputError
+from bskim_export.whole import write_json
 
 SETTINGS = "settings.json"
 
@@ -89,4 +90,4 @@ class TrainSettings:
 
     def write(self, folder: Path) -> None:
         """Write settings.json."""
-        (folder / SETTINGS).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
+        write_json(folder / SETTINGS, dataclasses.asdict(self))
