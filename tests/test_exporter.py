@@ -136,12 +136,19 @@ def test_a_tokenizer_of_another_model_is_refused(tiny, tmp_path, wordpiece):
         export_bundle(replace(tiny("roberta"), tokenizer=wordpiece), tmp_path / "x")
 
 
+def _heed_ctrl_c():
+    """Undo what a shell does to processes in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_export_leaves_nothing(tiny, tmp_path, number):
     checkpoint = tiny("bert", (1,))
     save_checkpoint(checkpoint.model, tmp_path / "model.pt", checkpoint.tokenizer)
     command = [sys.executable, "-m", "bskim_export.commands", "export", "model.pt", "--out", "engines"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_ctrl_c
+    )
     deadline = time.monotonic() + 90
     while not list(tmp_path.glob(".engines.partial-*/onnx/*.onnx")) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -153,8 +160,10 @@ def test_an_interrupted_export_leaves_nothing(tiny, tmp_path, number):
 
 
 def test_windows_end_where_whole_blocks_of_positions_end(wordpiece, tmp_path, squad):
-    model = make_model(BertConfig(**SHAPE, max_position_embeddings=100), (1,), max_seq_len=None)
-    assert model.skim.max_seq_len == 96
+    model = make_model(BertConfig(**SHAPE, max_position_embeddings=100), (1,), max_seq_len=64)
+    with pytest.raises(CheckpointError, match="from 1 to 96"):
+        model.set_max_seq_len(97)
+    model.set_max_seq_len(96)
     export_bundle(Checkpoint(model, wordpiece, "short"), tmp_path / "x", questions=sample(squad, 2))
     assert QAPipeline(tmp_path / "x")(question="Who?", context="It is Ada. " * 99)["answer"]
 

@@ -31,6 +31,12 @@ from bskim_export.errors import CheckpointError, missing_extra
     help="Keep probability from which a block stays, for all layers. [default: the model's own]",
 )
 @click.option(
+    "--max-seq-len",
+    type=click.IntRange(min=1),
+    help="Positions of a window at most, up to those that the model has. [default: the model's max_seq_length, which "
+    "is what it was trained on]",
+)
+@click.option(
     "--verify",
     "verify_questions",
     type=click.IntRange(min=1),
@@ -42,7 +48,7 @@ from bskim_export.errors import CheckpointError, missing_extra
 )
 @click.version_option(bskim_export.__version__)
 @tidy
-def main(model, out, skim_layers, threshold, verify_questions):
+def main(model, out, skim_layers, threshold, max_seq_len, verify_questions):
     """Split MODEL into stages and skim predictors, export them to ONNX, and prove them against PyTorch.
 
     MODEL is a Hugging Face model directory, a hub id, or a model.pt written by bskim_export.save_checkpoint. BERT,
@@ -69,6 +75,8 @@ def main(model, out, skim_layers, threshold, verify_questions):
         checkpoint = load_checkpoint(model, skim_layers)
         if threshold is not None:
             checkpoint.model.set_thresholds(threshold)
+        if max_seq_len is not None:
+            checkpoint.model.set_max_seq_len(max_seq_len)
         questions = sample(load_squad("squad"), verify_questions)
     layers = checkpoint.model.skim.layers
     if not layers and threshold is not None:

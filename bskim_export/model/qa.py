@@ -14,7 +14,7 @@ from bskim_export.model.families.base import LayerShape
 from bskim_export.model.predictors import PREDICTORS
 from bskim_export.model.predictors.base import BlockView, reads_map, view_blocks
 from bskim_export.model.pruning import prune_heads
-from bskim_export.model.skim_config import SkimConfig
+from bskim_export.model.skim_config import SkimConfig, position_limit
 
 DROPPED = -100.0
 """Logit of a token that was skimmed in training, as in the paper's released code."""
@@ -112,6 +112,17 @@ class BlockSkimForQuestionAnswering(nn.Module):
     def set_thresholds(self, threshold: float) -> None:
         """Set the threshold of every layer that has a predictor, from 0 (keep every block) to 1."""
         self.skim = replace(self.skim, thresholds=(threshold,) * len(self.skim.layers))
+
+    def set_max_seq_len(self, positions: int) -> None:
+        """Set how many positions a window may have: also more than the model was trained on, if it has embeddings.
+
+        Raises:
+            CheckpointError: the model has fewer positions.
+        """
+        limit = position_limit(self.config, self.skim.block_size)
+        if not 1 <= positions <= limit:
+            raise CheckpointError(f"max_seq_len must be from 1 to {limit}, the model's positions; got {positions}.")
+        self.skim = replace(self.skim, max_seq_len=positions)
 
     def forward(
         self,

@@ -12,6 +12,18 @@ from bskim_export.model.predictors import PREDICTORS
 DEFAULT_THRESHOLD = 0.5
 
 
+def position_limit(config: PretrainedConfig, block_size: int = 1) -> int:
+    """Return how many positions a window of whole blocks has at most: its last block's padding needs positions too.
+
+    Example:
+        >>> from transformers import BertConfig
+        >>> position_limit(BertConfig(max_position_embeddings=100), 32)
+        96
+    """
+    limit = config.max_position_embeddings - find_family(config).position_offset
+    return limit // block_size * block_size
+
+
 @dataclass(frozen=True)
 class SkimConfig:
     """Block-Skim's settings, stored as attributes of the Hugging Face config under the names of the paper's code.
@@ -50,7 +62,7 @@ class SkimConfig:
         if bad := [i for i in layers if not 0 <= i < config.num_hidden_layers]:
             raise CheckpointError(f"The model has layers 0 to {config.num_hidden_layers - 1}; there is no layer {bad}.")
         block_size = getattr(config, "block_size", 32)
-        limit = config.max_position_embeddings - find_family(config).position_offset
+        limit = position_limit(config)
         max_seq_len = getattr(config, "max_seq_length", None) or limit
         if not isinstance(max_seq_len, int) or max_seq_len < 1:
             raise CheckpointError(f"max_seq_length in config.json must be a whole number, got {max_seq_len!r}.")
@@ -66,8 +78,7 @@ class SkimConfig:
         thresholds = tuple(by_layer.get(str(i), DEFAULT_THRESHOLD) for i in layers)
         if bad := [t for t in thresholds if isinstance(t, bool) or not isinstance(t, (int, float)) or not 0 <= t <= 1]:
             raise CheckpointError(f"skim_threshold in config.json must be from 0 to 1, got {bad[0]!r}.")
-        whole = limit // block_size * block_size  # a window's last block has positions for its padding too
-        return cls(block_size, layers, thresholds, min(max_seq_len, whole), predictor)
+        return cls(block_size, layers, thresholds, min(max_seq_len, position_limit(config, block_size)), predictor)
 
     def write_to(self, config: PretrainedConfig) -> None:
         """Store the settings in a Hugging Face config; `from_hf` reads them back."""
