@@ -13,6 +13,7 @@ _COMMANDS = {
     "bench": "Measure a bundle on real questions.",
     "ask": "Answer a question about a passage, and show what was skimmed.",
     "compare": "Compare scores and MACs on a whole data set, dense and skimming, or of two bundles.",
+    "publish": "Write a checkpoint as a Hugging Face directory, to share.",
     "predictors": "Measure what the predictors of a checkpoint know, layer by layer.",
     "risk-check": "Check on many splits of a data set that calibrated risk holds.",
     "overhead": "Measure what splitting into stages costs.",

@@ -1,0 +1,29 @@
+"""bskim publish: a checkpoint as a Hugging Face directory."""
+
+from pathlib import Path
+
+import click
+
+from bskim_export.commands.common import console, tidy
+
+
+@click.command()
+@click.argument("model")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--thresholds", "engines", type=click.Path(path_type=Path), metavar="ENGINES",
+              help="Take the thresholds of this bundle, once bskim-calibrate has chosen them.")  # fmt: skip
+@click.option("--half", is_flag=True, help="Store weights as fp16: half the size.")
+@tidy
+def main(model, folder, engines, half):
+    """Write MODEL as the Hugging Face directory FOLDER, to be shared: safetensors, config.json and tokenizer.json.
+
+    Whoever exports it gets the thresholds with it. transformers loads it as a plain question-answering model.
+    """
+    from bskim_export.bundle import read_manifest
+    from bskim_export.checkpoint import load_checkpoint
+    from bskim_export.publish import publish
+
+    thresholds = {int(i): t for i, t in read_manifest(engines).thresholds.items()} if engines else None
+    publish(load_checkpoint(model), folder, half, thresholds)
+    size = (folder / "model.safetensors").stat().st_size / 1e6
+    console.print(f"Wrote {folder}: {size:.0f} MB of weights.")
