@@ -9,7 +9,7 @@ import pytest
 
 from bskim_export.data.notes import DataWarning, Notes
 from bskim_export.data.question import Question
-from bskim_export.data.squad import load_squad, parse_squad
+from bskim_export.data.squad import load_squad, parse_squad, write_squad
 from bskim_export.errors import InputError
 
 CONTEXT = "Łódź is a city in Poland."
@@ -193,3 +193,20 @@ def test_wrong_offsets_are_told(tmp_path):
     told = []
     assert load_squad(tmp_path / "set.json", told.append) == EXPECTED
     assert len(told) == 1
+
+
+def test_what_is_written_reads_back_as_it_was(tmp_path):
+    questions = [
+        Question("1", "Where?", CONTEXT, ("Poland",), (18,), supporting=((0, 4), (18, 24)), accepted=("the Poland",)),
+        Question("2", "When?", CONTEXT, (), ()),
+        Question("3", "Who?", "Ada \u2028 and\nBob", ("Ada", "Bob"), (0, 10)),
+    ]
+    write_squad(tmp_path / "some.json", questions)
+    assert load_squad(tmp_path / "some.json") == questions
+
+
+def test_accepted_texts_must_be_texts(tmp_path):
+    raw = copy.deepcopy(RAW)
+    raw["data"][0]["paragraphs"][0]["qas"][1]["accepted"] = [7]
+    with pytest.raises(InputError, match=r"qas\[1\].*'accepted'"):
+        list(parse_squad(raw, "x", Notes()))

@@ -17,6 +17,7 @@ from transformers import BertConfig
 
 from bskim_export.checkpoint import Checkpoint, load_checkpoint, released_names, save_checkpoint
 from bskim_export.data.question import hold_out, sample
+from bskim_export.data.squad import load_squad
 from bskim_export.errors import InputError
 from bskim_export.training.cache import ViewCache
 from bskim_export.training.run import run_folder, train
@@ -69,6 +70,9 @@ def test_joint_training_learns_and_repeats_itself(predictor, fresh, data, tmp_pa
     assert losses[-1] < losses[0]
     assert {"em", "f1"} <= report["held_out"].keys()
     assert report["held_out"]["predictors"].keys() == {0, 1}
+    assert sorted(load_squad(tmp_path / "a.training" / "held_out.json"), key=lambda q: q.id) == sorted(
+        data[1], key=lambda q: q.id
+    )
     assert any("layer_0_recall" in row for row in report["log"])
     train(fresh(), *data, settings, tmp_path / "b.pt")
     assert same(weights(tmp_path / "a.pt"), weights(tmp_path / "b.pt"))

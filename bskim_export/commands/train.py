@@ -145,6 +145,8 @@ def _print(report: dict, out: Path) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
+    from bskim_export.training.run import HELD_OUT, run_folder
+
     held = report["held_out"]
     table = Table(title=f"{held['questions']} held-out questions: EM {held['em']:.2f}, F1 {held['f1']:.2f} (dense)",
                   title_justify="left", box=SIMPLE_HEAD)  # fmt: skip
@@ -153,4 +155,7 @@ def _print(report: dict, out: Path) -> None:
     for layer, row in held["predictors"].items():
         table.add_row(str(layer), *(f"{row[k]:.1%}" for k in ("precision", "recall", "kept")))
     console.print(table)
-    console.print(f"Wrote {out}. Next: bskim-export {out} --out engines/ and bskim-calibrate engines/ --dataset ...")
+    console.print(
+        f"Wrote {out}. Next: bskim-export {out} --out engines/ and bskim-calibrate engines/ --dataset "
+        f"{run_folder(out) / HELD_OUT}"
+    )

@@ -4,7 +4,7 @@ P. Rajpurkar et al.: SQuAD: 100,000+ Questions for Machine Comprehension of Text
 P. Rajpurkar, R. Jia, P. Liang: Know What You Don't Know: Unanswerable Questions for SQuAD. ACL 2018.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -14,6 +14,7 @@ from bskim_export.data.notes import Notes, Tell, collect, warn
 from bskim_export.data.placing import find_near, settle
 from bskim_export.data.question import Question
 from bskim_export.errors import InputError
+from bskim_export.whole import write_json
 
 LOST_FACT = "Supporting facts that stand nowhere in the context, left out"
 _get = partial(field, form="SQuAD format")
@@ -45,8 +46,8 @@ def load_squad(name_or_path: str | Path = "squad", tell: Tell = warn) -> list[Qu
 def parse_squad(parsed: object, source: str, notes: Notes) -> Iterator[Question]:
     """Yield the questions of parsed SQuAD JSON.
 
-    A question may have `supporting_facts`, a list of {"text", "start"}: not SQuAD's, but how files of HotpotQA and its
-    like say in SQuAD format which parts of the context the answer needs.
+    Two fields are not SQuAD's. `supporting_facts`, a list of {"text", "start"}: how files of HotpotQA and its like say
+    in SQuAD format which parts of the context the answer needs. `accepted`, a list of texts: see Question.
 
     Args:
         source: names the file in errors
@@ -67,6 +68,34 @@ def parse_squad(parsed: object, source: str, notes: Notes) -> Iterator[Question]
                     yield question
 
 
+def write_squad(path: Path, questions: Sequence[Question]) -> None:
+    """Write questions as a file that `load_squad` reads back, grouped by their contexts.
+
+    Example:
+        >>> import tempfile
+        >>> some = load_squad("squad")[:9]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_squad(Path(folder) / "some.json", some)
+        ...     load_squad(Path(folder) / "some.json") == some
+        True
+    """
+    by_context: dict[str, list[dict]] = {}
+    for q in questions:
+        entry = {
+            "id": q.id,
+            "question": q.question,
+            "answers": [{"text": t, "answer_start": s} for t, s in zip(q.answers, q.starts, strict=True)],
+            "is_impossible": not q.answers,
+        }
+        if q.supporting:
+            entry["supporting_facts"] = [{"text": q.context[a:b], "start": a} for a, b in q.supporting]
+        if q.accepted:
+            entry["accepted"] = list(q.accepted)
+        by_context.setdefault(q.context, []).append(entry)
+    paragraphs = [{"context": context, "qas": qas} for context, qas in by_context.items()]
+    write_json(path, {"version": "1.1", "data": [{"title": "", "paragraphs": paragraphs}]})
+
+
 def _draft(qa: object, context: str, place: str, notes: Notes) -> Question:
     identity = _get(qa, "id", (str, int), place)
     answers = _get(qa, "answers", list, place)
@@ -75,6 +104,7 @@ def _draft(qa: object, context: str, place: str, notes: Notes) -> Question:
         raise InputError(
             f"{place}: 'is_impossible' is {str(impossible).lower()}, but there are {len(answers) or 'no'} 'answers'."
         )
+    accepted = check_kind(qa.get("accepted", []), list, place, "'accepted'")
     return Question(
         str(identity),
         _get(qa, "question", str, place),
@@ -82,6 +112,7 @@ def _draft(qa: object, context: str, place: str, notes: Notes) -> Question:
         tuple(_get(x, "text", str, f"{place}.answers[{i}]") for i, x in enumerate(answers)),
         tuple(_get(x, "answer_start", int, f"{place}.answers[{i}]") for i, x in enumerate(answers)),
         _supporting(qa, context, place, notes),
+        tuple(check_kind(x, str, place, "an entry of 'accepted'") for x in accepted),
     )
 
 

@@ -13,6 +13,7 @@ from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 
 from bskim_export.checkpoint import Checkpoint, save_checkpoint
 from bskim_export.data.question import Question
+from bskim_export.data.squad import write_squad
 from bskim_export.errors import InputError
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.runtime.windows import WindowMaker
@@ -28,6 +29,8 @@ from bskim_export.whole import write_json
 Progress = Callable[[str, int, int], None]
 """progress(what is being done, how much of it is done, out of how much)"""
 REPORT = "report.json"
+HELD_OUT = "held_out.json"
+"""The questions that were held out: what to calibrate on."""
 CACHE = "cache"
 BEST = {"save_strategy": "epoch", "load_best_model_at_end": True, "metric_for_best_model": "eval_f1"}
 PRUNE_WINDOWS = 512
@@ -68,6 +71,7 @@ def train(
     settings.check_resumable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     settings.write(folder)
+    write_squad(folder / HELD_OUT, held_out)
     set_seed(settings.seed)
     model = _with_predictors(checkpoint.model, settings)
     trainer, evaluation = _prepare(checkpoint, questions, held_out, settings, folder, progress)
