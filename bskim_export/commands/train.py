@@ -148,8 +148,14 @@ def _print(report: dict, out: Path) -> None:
     from bskim_export.training.run import HELD_OUT, run_folder
 
     held = report["held_out"]
-    table = Table(title=f"{held['questions']} held-out questions: EM {held['em']:.2f}, F1 {held['f1']:.2f} (dense)",
-                  title_justify="left", box=SIMPLE_HEAD)  # fmt: skip
+    title = f"{held['questions']} held-out questions: EM {held['em']:.2f}, F1 {held['f1']:.2f} (dense)"
+    if not held["predictors"]:
+        console.print(title, highlight=False)
+        console.print(
+            f"Wrote {out}. It has no predictors; to add some: bskim-train --freeze --model {out} --dataset ..."
+        )
+        return
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for header in ("layer", "precision", "recall", "kept at 0.5"):
         table.add_column(header, justify="right")
     for layer, row in held["predictors"].items():
