@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from bskim_export import QAPipeline
 from bskim_export.bench.macs import dense_macs
+from bskim_export.calibrate.budget import choose
 from bskim_export.calibrate.needs import occurrences
 from bskim_export.calibrate.path import SmoothLoss, find_path
 from bskim_export.calibrate.record import Record, Settings, make_windows, record
@@ -71,6 +72,27 @@ def test_a_simulation_is_near_a_true_run(real, questions, simulator):
     assert near["same_answers"] > 0.8
     assert near["same_blocks"] > 0.9
     assert near["macs_true_over_simulated"] == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("excess", [1, 4])
+def test_where_true_runs_lose_more_than_the_simulation_less_is_dropped_but_not_nothing(simulator, excess):
+    """What a true run loses is imposed here: `excess` times what is simulated."""
+    record = simulator.record
+    half = record.questions // 2
+    halves = tuple(Simulator(record.part(*cut), simulator.model) for cut in ((0, half), (half, record.questions)))
+    dense = simulator.run(np.zeros(6))
+
+    def run_truly(t):
+        outcome = simulator.run(t)
+        return replace(outcome, f1=dense.f1 - excess * (dense.f1 - outcome.f1))
+
+    found = choose(simulator, halves, 20.0, run_truly, dense)
+    *over, (point, _, drop) = found.attempts
+    assert point == found.point > 0
+    assert drop <= 20
+    assert drop == pytest.approx(excess * 100 * (dense.f1 - simulator.run(found.path.thresholds[point]).f1).mean())
+    assert all(d > 20 for *_, d in over)
+    assert [p for p, *_ in found.attempts] == sorted({p for p, *_ in found.attempts}, reverse=True)
 
 
 @given(thresholds, thresholds)

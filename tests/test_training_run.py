@@ -97,7 +97,8 @@ def test_frozen_training_changes_no_weight_of_the_model_and_needs_no_cache(
         torch.testing.assert_close(value, trained[name], rtol=0.05, atol=0.02)
 
 
-@pytest.mark.parametrize("change", [{"skim_training": True}, {"layers": (1,), "alpha": 1.0, "layer_weights": (2.0,)},
+@pytest.mark.parametrize("change", [{"skim_training": True}, {"skim_aware": 0.1},
+                                    {"layers": (1,), "alpha": 1.0, "layer_weights": (2.0,)},
                                     {"block_size": 1, "predictor": "diagonal", "epochs": 0.3}, {"alpha": 0.0},
                                     {"block_size": 64, "epochs": 0.3}])  # fmt: skip
 def test_variants_train(change, fresh, data, tmp_path):
@@ -107,6 +108,22 @@ def test_variants_train(change, fresh, data, tmp_path):
         set() if change.get("alpha") == 0 else {0, 1} & set(change.get("layers", (0, 1)))
     )
     assert load_checkpoint(tmp_path / "m.pt").model.skim.block_size == change.get("block_size", 32)
+
+
+def test_predictors_of_the_wanted_kind_are_trained_on_and_others_replaced(fresh, data, tmp_path):
+    train(fresh(), *data, SETTINGS, tmp_path / "first.pt")
+    still = {"epochs": 0.1, "learning_rate": 0.0, "predictor_learning_rate": 0.0}
+    train(load_checkpoint(tmp_path / "first.pt"), *data, replace(SETTINGS, **still), tmp_path / "second.pt")
+    assert same(weights(tmp_path / "first.pt"), weights(tmp_path / "second.pt"))
+    other = replace(SETTINGS, **still, predictor="diagonal")
+    train(load_checkpoint(tmp_path / "first.pt"), *data, other, tmp_path / "third.pt")
+    assert load_checkpoint(tmp_path / "third.pt").model.skim.predictor == "diagonal"
+
+
+@pytest.mark.parametrize("change", [{"skim_training": True, "skim_aware": 0.1}, {"skim_aware": 0.1, "freeze": True}])
+def test_settings_that_exclude_each_other_are_refused(change):
+    with pytest.raises(InputError, match="skim_aware"):
+        replace(SETTINGS, **change)
 
 
 def test_a_finished_run_is_not_overwritten_and_an_unfinished_one_keeps_its_settings(fresh, data, tmp_path):

@@ -67,8 +67,8 @@ def choose(
     """Return the cheapest point of a path within the budget.
 
     A point is within it if, there and at every safer point, neither the simulated drop on all questions nor the
-    cross-fitted one exceeds it. A true run confirms the choice: if the true drop is over budget, a safer point is
-    chosen whose simulated drop leaves room for the excess.
+    cross-fitted one exceeds it. A true run confirms the choice. If the true drop is over budget, so many times the
+    simulated one, the next attempt is the point where so many times the simulated drop is within it.
 
     Args:
         simulator: over all calibration questions
@@ -80,19 +80,23 @@ def choose(
     path = find_path(simulator, dense_f1(simulator))
     crossed = cross_fitted_drops(path, halves)
     simulated = np.maximum(drops(simulator, path).mean(axis=1), crossed.mean(axis=1))
-    attempts, room, point = [], max_f1_drop, len(path.cost)
+    attempts, point = [], _last_within(simulated, max_f1_drop)
     while True:
-        point = min(point - 1, _last_within(simulated, room))
         outcome = run_truly(path.thresholds[point]) if point > 0 else dense
         drop = 100 * float((dense.f1 - outcome.f1).mean())
         attempts.append((point, float(simulated[point]), drop))
         if drop <= max_f1_drop or point == 0:
             break
-        room -= drop - max_f1_drop
-        if len(attempts) == ATTEMPTS:
-            point = 1
+        point = _safer(simulated, point, max_f1_drop / drop) if len(attempts) < ATTEMPTS else 0
     error = crossed[point].std() / np.sqrt(crossed.shape[1])
     return Budget(path, point, outcome, attempts, float(crossed[point].mean()), float(error))
+
+
+def _safer(drop: np.ndarray, point: int, share: float) -> int:
+    """Return a point before `point` with at most this share of its simulated drop."""
+    if drop[point] <= 0:  # the simulation saw none of it
+        return point // 2
+    return min(point - 1, _last_within(drop, share * drop[point]))
 
 
 def _last_within(drop: np.ndarray, room: float) -> int:

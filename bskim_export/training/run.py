@@ -116,7 +116,9 @@ def _with_predictors(model: BlockSkimForQuestionAnswering, settings: TrainSettin
     if settings.alpha == 0 and not settings.freeze:
         layers = ()
     limit = min(settings.max_seq_len, model.skim.max_seq_len)
-    model.add_predictors(layers, settings.predictor, settings.block_size)
+    wanted = (settings.predictor, tuple(layers), settings.block_size)
+    if wanted != (model.skim.predictor, model.skim.layers, model.skim.block_size):
+        model.add_predictors(layers, settings.predictor, settings.block_size)
     model.skim = dataclasses.replace(model.skim, max_seq_len=min(limit, model.skim.max_seq_len))
     if settings.dropout is not None:
         model.set_dropout(settings.dropout)
@@ -164,8 +166,14 @@ def _prepare(
             cache.build(progress, settings.bf16)
             objective = CachedObjective(model, settings.beta, cache.reads)
             return SkimTrainer(objective, args, range(len(features)), lengths, cache, rates, evaluation), evaluation
+    skim = 0.5 if settings.skim_training else settings.skim_aware
     losses = LossSettings(
-        settings.alpha, settings.beta, settings.layer_weights, settings.freeze, settings.skim_training
+        settings.alpha,
+        settings.beta,
+        settings.layer_weights,
+        settings.freeze,
+        skim,
+        spare_answers=settings.skim_aware is not None,
     )
     return SkimTrainer(SkimObjective(model, losses), args, features, lengths, collator, rates, evaluation), evaluation
 
