@@ -120,7 +120,8 @@ def test_predictors_of_the_wanted_kind_are_trained_on_and_others_replaced(fresh,
     assert load_checkpoint(tmp_path / "third.pt").model.skim.predictor == "diagonal"
 
 
-@pytest.mark.parametrize("change", [{"skim_training": True, "skim_aware": 0.1}, {"skim_aware": 0.1, "freeze": True}])
+@pytest.mark.parametrize("change", [{"skim_training": True, "skim_aware": 0.1}, {"skim_aware": 0.1, "freeze": True},
+                                    {"skim_aware": 0.1, "alpha": 0.0}])  # fmt: skip
 def test_settings_that_exclude_each_other_are_refused(change):
     with pytest.raises(InputError, match="skim_aware"):
         replace(SETTINGS, **change)

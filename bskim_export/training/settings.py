@@ -81,7 +81,10 @@ class TrainSettings:
     def __post_init__(self):
         if self.skim_training and self.skim_aware is not None:
             raise InputError("skim_training and skim_aware exclude each other: both say what later layers see.")
-        if self.freeze and (self.skim_training or self.skim_aware is not None):
+        skims = self.skim_training or self.skim_aware is not None
+        if skims and self.alpha == 0:
+            raise InputError("With alpha 0 the model gets no predictors, so skim_training and skim_aware hide nothing.")
+        if skims and self.freeze:
             raise InputError(
                 "freeze trains each predictor by itself, on the model as it is; skim_training and skim_aware are for "
                 "models that learn."
