@@ -1,12 +1,12 @@
 """bskim-bench: what a bundle is worth, measured."""
 
-import json
 from pathlib import Path
 
 import click
 
 import bskim_export
 from bskim_export.commands.common import console, note, parse_numbers, tidy
+from bskim_export.whole import write_json
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -93,7 +93,7 @@ def main(engines, dataset, limit, seed, batch_size, max_seq_len, threads, thresh
         "speedup_macs_over_padded_512": paper_speedup(rows[-1], pipeline.manifest.model),
     }
     if json_path:
-        json_path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json(json_path, report)
     title = f"{report['model']} on {report['dataset']['name']}, {len(questions)} questions, {backend.threads} threads"
     print_table(console, report["rows"], title, batch_size)
     console.print(

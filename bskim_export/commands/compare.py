@@ -1,11 +1,11 @@
 """bskim compare: two bundles, or a bundle dense and skimming, on the same questions."""
 
-import json
 from pathlib import Path
 
 import click
 
 from bskim_export.commands.common import console, note, tidy
+from bskim_export.whole import write_json
 
 
 @click.command()
@@ -54,7 +54,7 @@ def main(engines, other, dataset, limit, seed, threshold, max_seq_len, threads, 
             )
     report = {"dataset": dataset, "max_seq_len": max_seq_len, "seed": seed, "parts": figures(questions, answers)}
     if json_path:
-        json_path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json(json_path, report)
     for part in report["parts"]:
         _print(part, dataset)
 
