@@ -15,7 +15,8 @@ from bskim_export.errors import InputError
 @click.option("--recipe", metavar="NAME|FILE", help="A recipe that ships with the project (squad, squad-risk) or a "
               "TOML file. Options given beside it override it.")  # fmt: skip
 @click.option("--dataset", metavar="SPEC", help="Questions with answers: squad (the packaged dev set), a file, ...; "
-              "see docs/datasets.md. Use training questions if you will report dev scores.")  # fmt: skip
+              "see docs/datasets.md. Best are passages that the model was not trained on, other than those that you "
+              "report scores on.")  # fmt: skip
 @click.option("--max-f1-drop", type=float, metavar="POINTS", help="The cheapest thresholds that cost at most this much "
               "F1.")  # fmt: skip
 @click.option("--risk", type=float, metavar="SHARE", help="Instead: at most this share of questions may lose an answer "
@@ -40,8 +41,8 @@ def main(engines, recipe, curve, work_dir, threads, **options):
 
     \b
     Examples:
-      bskim-calibrate engines/ --dataset train-v1.1.json --max-f1-drop 0.2
-      bskim-calibrate engines/ --dataset train-v1.1.json --risk 0.02 --sample 2000
+      bskim-calibrate engines/ --dataset held_out.json --max-f1-drop 0.2
+      bskim-calibrate engines/ --dataset held_out.json --risk 0.02 --sample 2000
       bskim-calibrate engines/ --recipe squad --curve curve.svg
     """
     from bskim_export.backends.onnxruntime import OnnxRuntimeBackend
