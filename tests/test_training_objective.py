@@ -73,7 +73,11 @@ def test_alpha_and_layer_weights_weigh_the_sum_of_equation_3(tiny):
     torch.testing.assert_close(loss(alpha=0.1)["loss"], plain["loss"] + 0.1 * sum(layers))
     weighed = loss(alpha=0.5, layer_weights=(2.0, 1.0, 0.0))["loss"]
     torch.testing.assert_close(weighed, plain["loss"] + 0.5 * (2 * layers[0] + layers[1]))
-    assert loss(alpha=0.0, skim=True)["loss"] != plain["loss"]
+    skimmed = loss(alpha=0.0, skim=0.5)["loss"]
+    assert skimmed != plain["loss"]
+    assert loss(alpha=0.0, skim=0.0)["loss"] == plain["loss"]
+    assert loss(alpha=0.0, skim=1.0)["loss"] > 50  # the answers' blocks are hidden, too
+    assert loss(alpha=0.0, skim=1.0, spare_answers=True)["loss"] < 50
 
 
 def test_batches_hold_windows_of_like_length_and_depend_on_seed_and_epoch_alone():

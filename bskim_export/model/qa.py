@@ -130,7 +130,8 @@ class BlockSkimForQuestionAnswering(nn.Module):
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         question_mask: Tensor | None = None,
-        skim: bool = False,
+        skim: float | None = None,
+        needed: Tensor | None = None,
     ) -> SkimOutput:
         """Run all layers over all tokens, and every predictor (paper: how the model is trained).
 
@@ -138,8 +139,9 @@ class BlockSkimForQuestionAnswering(nn.Module):
             input_ids, attention_mask, token_type_ids: int64 [B, S], S a multiple of the block size
             question_mask: int64 [B, S], 1 for the tokens of the first segment, its special tokens included; default:
                 those of token type 0, in windows that have others too
-            skim: hide passage blocks that a predictor scores below 0.5 from all later layers, and give their tokens the
-                logit DROPPED (paper, Table 3, row 4)
+            skim: hide passage blocks that a predictor gives a keep probability below this from all later layers, and
+                give their tokens the logit DROPPED (paper, Table 3, row 4, at 0.5); default: hide none
+            needed: bool [B, K], blocks that are not hidden whatever their scores
         """
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
@@ -153,11 +155,13 @@ class BlockSkimForQuestionAnswering(nn.Module):
             hidden, view = self._run_layer(i, layer, hidden, real, question)
             if i in self.skim.layers:
                 skim_logits[i] = self.predictors[str(i)](view)
-                if skim:
-                    hidden_blocks = view.passage & (skim_logits[i][..., 1] < skim_logits[i][..., 0])
+                if skim is not None:
+                    hidden_blocks = view.passage & (skim_logits[i].float().softmax(-1)[..., 1] < skim)
+                    if needed is not None:
+                        hidden_blocks &= ~needed
                     real = real & ~hidden_blocks.repeat_interleave(self.skim.block_size, dim=1)
         start, end = self.family.head(self.backbone)(hidden).unbind(-1)
-        if skim:
+        if skim is not None:
             start, end = (logits.masked_fill(~real, DROPPED) for logits in (start, end))
         return SkimOutput(start, end, skim_logits)
 

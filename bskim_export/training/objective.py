@@ -19,14 +19,16 @@ class LossSettings:
     beta: balance factor of positive blocks (paper, Table 1)
     layer_weights: what each predictor's loss counts, first to last; None for 1 each, as in the paper
     frozen: the model's own weights stay as they are, only the predictors learn (Table 3, row 3)
-    skim: refused blocks are invisible to later layers (Table 3, row 4)
+    skim: blocks with a keep probability below this are invisible to later layers (Table 3, row 4, at 0.5)
+    spare_answers: but not blocks with an answer
     """
 
     alpha: float = 0.1
     beta: float = 20.0
     layer_weights: tuple[float, ...] | None = None
     frozen: bool = False
-    skim: bool = False
+    skim: float | None = None
+    spare_answers: bool = False
 
 
 class SkimObjective(nn.Module):
@@ -54,7 +56,8 @@ class SkimObjective(nn.Module):
     def forward(
         self, start_positions: Tensor, end_positions: Tensor, block_labels: Tensor, **inputs: Tensor
     ) -> dict[str, Tensor]:
-        out = self.model(**inputs, skim=self.settings.skim)
+        needed = block_labels == 1 if self.settings.spare_answers else None
+        out = self.model(**inputs, skim=self.settings.skim, needed=needed)
         losses = block_losses(out.skim_logits, block_labels, self.settings.beta)
         weights = self.settings.layer_weights or (1.0,) * len(losses)
         blocks = sum((w * one for w, one in zip(weights, losses, strict=True)), start=torch.zeros(()))
