@@ -166,14 +166,13 @@ def _prepare(
             cache.build(progress, settings.bf16)
             objective = CachedObjective(model, settings.beta, cache.reads)
             return SkimTrainer(objective, args, range(len(features)), lengths, cache, rates, evaluation), evaluation
-    skim = 0.5 if settings.skim_training else settings.skim_aware
     losses = LossSettings(
         settings.alpha,
         settings.beta,
         settings.layer_weights,
         settings.freeze,
-        skim,
-        spare_answers=settings.skim_aware is not None,
+        settings.skim_training,
+        settings.skim_aware,
     )
     return SkimTrainer(SkimObjective(model, losses), args, features, lengths, collator, rates, evaluation), evaluation
 

@@ -42,7 +42,7 @@ class TrainSettings:
     learning_rate, predictor_learning_rate: linear decay to 0 after the first `warmup` share of the steps
     prune_heads: share of each layer's attention heads that are removed before training, the least important ones
     skim_training: refused blocks are invisible to later layers while training (the paper's Table 3, row 4)
-    skim_aware: blocks with a keep probability below this are, but never those with an answer
+    skim_aware: in a second pass, blocks with a keep probability below this are, and it learns the answers of the first
     dropout: instead of the model's own
     early_stopping: epochs without a better F1 on the held-out questions after which training ends, with the best
         weights
@@ -80,7 +80,9 @@ class TrainSettings:
 
     def __post_init__(self):
         if self.skim_training and self.skim_aware is not None:
-            raise InputError("skim_training and skim_aware exclude each other: both say what later layers see.")
+            raise InputError(
+                "skim_training and skim_aware exclude each other: one hides blocks in the only pass, one in a second."
+            )
         skims = self.skim_training or self.skim_aware is not None
         if skims and self.alpha == 0:
             raise InputError("With alpha 0 the model gets no predictors, so skim_training and skim_aware hide nothing.")
