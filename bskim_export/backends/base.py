@@ -16,10 +16,15 @@ class Engine(Protocol):
 
 
 class Backend(Protocol):
-    """A library that compiles and runs graphs."""
+    """A library that compiles and runs graphs.
+
+    precision: what it computes in; "fp32" where the graphs alone decide
+    """
 
     name: str
     version: str
+    precision: str
+    threads: int
 
     def load(self, path: Path) -> Engine:
         """Compile one ONNX file."""

@@ -26,6 +26,7 @@ class OnnxRuntimeBackend:
 
     name = "onnxruntime"
     version = ort.__version__
+    precision = "fp32"
 
     def __init__(self, threads: int | None = None):
         self.threads = _share_pool(threads)

@@ -8,15 +8,19 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from bskim_export.backends.base import Backend
 
-def describe_machine(threads: int, backend_version: str) -> dict:
+
+def describe_machine(backend: Backend) -> dict:
     """Return what the figures depend on: processor, threads, versions."""
     return {
         "cpu": _cpu_name(),
-        "threads": threads,
+        "threads": backend.threads,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "backend_version": backend_version,
+        "backend": backend.name,
+        "backend_version": backend.version,
+        "precision": backend.precision,
     }
 
 

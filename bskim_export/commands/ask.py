@@ -6,7 +6,8 @@ import click
 from rich.text import Text
 
 import bskim_export
-from bskim_export.commands.common import console, tidy
+from bskim_export.backends.catalogue import open_backend
+from bskim_export.commands.common import backend_options, console, tidy
 from bskim_export.errors import InputError
 from bskim_export.runtime.pipeline import QAPipeline
 
@@ -21,9 +22,10 @@ _SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
     "--file", "path", type=click.Path(path_type=Path), help="A text file with the passage; - for standard input."
 )
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Instead of the bundle's thresholds.")
+@backend_options
 @click.version_option(bskim_export.__version__)
 @tidy
-def main(engines, question, context, path, threshold):
+def main(engines, question, context, path, threshold, threads, precision, backend_name):
     """Answer a question from the bundle ENGINES (default: engines/).
 
     Prints the passage with the answer marked. What was skimmed is dimmed and in brackets, each followed by the layer
@@ -36,7 +38,7 @@ def main(engines, question, context, path, threshold):
             context = click.get_text_stream("stdin").read() if str(path) == "-" else path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"'{path}' cannot be read as UTF-8 text: {error}") from None
-    qa = QAPipeline(engines, threshold=threshold)
+    qa = QAPipeline(engines, threshold=threshold, backend=open_backend(backend_name, threads, precision))
     answer = qa.run(question=question, context=context, max_answer_len=30, return_skim=True)
     console.print(Text.assemble(("Question  ", "bold"), question))
     console.print(render_passage(context, answer))

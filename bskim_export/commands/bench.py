@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 import bskim_export
-from bskim_export.commands.common import console, note, parse_numbers, tidy
+from bskim_export.commands.common import backend_options, console, note, parse_numbers, tidy
 from bskim_export.whole import write_json
 
 
@@ -31,7 +31,7 @@ from bskim_export.whole import write_json
 @click.option(
     "--max-seq-len", type=click.IntRange(min=1), help="Positions of a window. [default: the bundle's maximum]"
 )
-@click.option("--threads", type=click.IntRange(min=1), help="[default: the cores this process may use]")
+@backend_options
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Instead of the bundle's thresholds.")
 @click.option(
     "--keep-schedule",
@@ -43,7 +43,20 @@ from bskim_export.whole import write_json
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as JSON.")
 @click.version_option(bskim_export.__version__)
 @tidy
-def main(engines, dataset, limit, seed, batch_size, max_seq_len, threads, threshold, keep_schedule, json_path):
+def main(
+    engines,
+    dataset,
+    limit,
+    seed,
+    batch_size,
+    max_seq_len,
+    threads,
+    precision,
+    backend_name,
+    threshold,
+    keep_schedule,
+    json_path,
+):
     """Measure the bundle ENGINES (default: engines/) on real questions.
 
     Prints three rows, on one backend and in one run, taking turns at every question: dense with every window padded
@@ -54,7 +67,7 @@ def main(engines, dataset, limit, seed, batch_size, max_seq_len, threads, thresh
     """
     from rich.progress import track
 
-    from bskim_export.backends.onnxruntime import OnnxRuntimeBackend
+    from bskim_export.backends.catalogue import open_backend
     from bskim_export.bench.report import describe_machine, print_table
     from bskim_export.bench.rows import RecordingPipeline, make_rows, measure, paper_speedup, summarise
     from bskim_export.data.question import sample
@@ -69,7 +82,7 @@ def main(engines, dataset, limit, seed, batch_size, max_seq_len, threads, thresh
     found = read_questions(dataset, tell)
     impossible = any(not q.gold for q in found)
     questions = sample(found, limit, seed)
-    backend = OnnxRuntimeBackend(threads)
+    backend = open_backend(backend_name, threads, precision)
     pipeline = RecordingPipeline(engines, threshold=threshold, backend=backend)
     rows = make_rows(pipeline, keep_schedule)
     max_seq_len = max_seq_len or pipeline.manifest.model.max_seq_len
@@ -86,7 +99,7 @@ def main(engines, dataset, limit, seed, batch_size, max_seq_len, threads, thresh
             "max_seq_len": max_seq_len,
             "batch_size": batch_size,
         },
-        "machine": describe_machine(backend.threads, backend.version),
+        "machine": describe_machine(backend),
         "model": pipeline.manifest.model.source,
         "keep_schedule": keep_schedule,
         "rows": [summarise(row, rows[1], questions, backend.name) for row in rows],
@@ -94,7 +107,8 @@ def main(engines, dataset, limit, seed, batch_size, max_seq_len, threads, thresh
     }
     if json_path:
         write_json(json_path, report)
-    title = f"{report['model']} on {report['dataset']['name']}, {len(questions)} questions, {backend.threads} threads"
+    where = f"{backend.name} {backend.precision}, {backend.threads} threads"
+    title = f"{report['model']} on {report['dataset']['name']}, {len(questions)} questions, {where}"
     print_table(console, report["rows"], title, batch_size)
     console.print(
         "Counted as the paper counts, against windows padded to 512: "

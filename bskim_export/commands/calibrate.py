@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 import bskim_export
-from bskim_export.commands.common import console, errors, note, tidy
+from bskim_export.commands.common import backend_options, console, errors, note, tidy
 from bskim_export.errors import InputError
 
 
@@ -32,10 +32,10 @@ from bskim_export.errors import InputError
               "MACs and measured time: FILE.json, and for an .svg, .png or .pdf the picture beside it.")  # fmt: skip
 @click.option("--work-dir", type=click.Path(path_type=Path), metavar="DIR", help="Keeps finished work, so that an "
               "interrupted calibration goes on where it was.  [default: ENGINES.calibration]")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), help="[default: the cores this process may use]")
+@backend_options
 @click.version_option(bskim_export.__version__)
 @tidy
-def main(engines, recipe, curve, work_dir, threads, **options):
+def main(engines, recipe, curve, work_dir, threads, precision, backend_name, **options):
     """Choose the thresholds of the bundle ENGINES (default: engines/) and write them into it, with the evidence in its
     report.json.
 
@@ -45,7 +45,7 @@ def main(engines, recipe, curve, work_dir, threads, **options):
       bskim-calibrate engines/ --dataset held_out.json --risk 0.02 --sample 2000
       bskim-calibrate engines/ --recipe squad --curve curve.svg
     """
-    from bskim_export.backends.onnxruntime import OnnxRuntimeBackend
+    from bskim_export.backends.catalogue import open_backend
     from bskim_export.calibrate.evidence import write_calibration
     from bskim_export.calibrate.plot import SUFFIXES, check_plotting, plot_curve
     from bskim_export.calibrate.recipes import Recipe, load_recipe, override
@@ -63,8 +63,8 @@ def main(engines, recipe, curve, work_dir, threads, **options):
     elif curve and curve.suffix != ".json":
         raise InputError(f"--curve writes .json, {', '.join(SUFFIXES)}; '{curve}' is neither.")
     work_dir = work_dir or engines.with_name(f"{engines.resolve().name}.calibration")
-    backend = OnnxRuntimeBackend(threads)
-    machine = f"{backend.name} {backend.version}, {backend.threads} threads"
+    backend = open_backend(backend_name, threads, precision)
+    machine = f"{backend.name} {backend.version}, {backend.precision}, {backend.threads} threads"
     pipeline = QAPipeline(engines, backend=backend)
     questions = answerable(read_questions(chosen.dataset, note))
     try:

@@ -36,6 +36,19 @@ def note(message: str) -> None:
     errors.print(f"[yellow]Note:[/yellow] {_plain(message)}", soft_wrap=True, highlight=False)
 
 
+def backend_options(command):
+    """Add --backend, --precision and --threads: the arguments of `open_backend`."""
+    for option in (
+        click.option("--threads", type=click.IntRange(min=1), help="[default: the cores this process may use]"),
+        click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
+                     help="What the backend computes in."),
+        click.option("--backend", "backend_name", default="onnxruntime", show_default=True, metavar="NAME",
+                     help="What runs the graphs. `bskim-export --list-backends` lists them."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
 def parse_numbers(kind):
     """Return a click callback that reads "1,3,5" as a list of `kind`."""
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bskim_export.commands.common import console, note, tidy
+from bskim_export.commands.common import backend_options, console, note, tidy
 from bskim_export.whole import write_json
 
 
@@ -18,10 +18,10 @@ from bskim_export.whole import write_json
 @click.option(
     "--max-seq-len", type=click.IntRange(min=1), help="Positions of a window. [default: the bundle's maximum]"
 )
-@click.option("--threads", type=click.IntRange(min=1), help="[default: the cores this process may use]")
+@backend_options
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures as JSON.")
 @tidy
-def main(engines, other, dataset, limit, seed, threshold, max_seq_len, threads, json_path):
+def main(engines, other, dataset, limit, seed, threshold, max_seq_len, threads, precision, backend_name, json_path):
     """Compare EM, F1 and MACs of the bundle ENGINES, dense and skimming. With OTHER: of the two bundles, both dense.
 
     The difference in F1 comes with a 95 % bootstrap interval over questions. Where only some questions have supporting
@@ -29,14 +29,14 @@ def main(engines, other, dataset, limit, seed, threshold, max_seq_len, threads, 
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from bskim_export.backends.onnxruntime import OnnxRuntimeBackend
+    from bskim_export.backends.catalogue import open_backend
     from bskim_export.bench.compare import answer_all, figures
     from bskim_export.data.question import sample
     from bskim_export.data.readers import read_questions
     from bskim_export.runtime.pipeline import QAPipeline
 
     questions = sample(read_questions(dataset, note), limit, seed)
-    backend = OnnxRuntimeBackend(threads)
+    backend = open_backend(backend_name, threads, precision)
     dense = QAPipeline(engines, threshold=0, backend=backend)
     if other:
         ways = {"ENGINES": dense, "OTHER": QAPipeline(other, threshold=0, backend=backend)}

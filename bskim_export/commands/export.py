@@ -9,6 +9,25 @@ from bskim_export.commands.common import console, parse_numbers, tidy
 from bskim_export.errors import CheckpointError, missing_extra
 
 
+def list_backends(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    """Print the catalogue of backends and exit, if that is wanted."""
+    if not wanted or context.resilient_parsing:
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from bskim_export.backends.catalogue import CATALOGUE
+
+    table = Table(box=SIMPLE_HEAD)
+    for header in ("backend", "device", "precisions", "installed"):
+        table.add_column(header)
+    for entry in CATALOGUE.values():
+        found = entry.installed or f"no: pip install 'bskim-export\\[{entry.extra}]'"
+        table.add_row(entry.name, entry.device, ", ".join(entry.precisions), found)
+    console.print(table)
+    context.exit()
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.argument("model")
 @click.option(
@@ -46,6 +65,8 @@ from bskim_export.errors import CheckpointError, missing_extra
     help="Questions of the SQuAD dev set on which the bundle must agree with PyTorch, block by block and "
     "answer by answer, before it is written.",
 )
+@click.option("--list-backends", is_flag=True, is_eager=True, expose_value=False, callback=list_backends,
+              help="Say which backends are installed, and how to get the others, and exit.")  # fmt: skip
 @click.version_option(bskim_export.__version__)
 @tidy
 def main(model, out, skim_layers, threshold, max_seq_len, verify_questions):

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from bskim_export.backends.catalogue import open_backend
 from bskim_export.bench.overhead import measure_overhead
-from bskim_export.commands.common import console, tidy
+from bskim_export.commands.common import backend_options, console, tidy
 from bskim_export.data.question import sample
 from bskim_export.data.squad import load_squad
 from bskim_export.runtime.pipeline import QAPipeline
@@ -15,10 +16,11 @@ from bskim_export.runtime.pipeline import QAPipeline
 @click.argument("engines", type=click.Path(path_type=Path), default="engines")
 @click.option("--windows", "count", default=64, show_default=True, help="Real SQuAD windows, unpadded.")
 @click.option("--repeats", default=7, show_default=True)
+@backend_options
 @tidy
-def main(engines, count, repeats):
+def main(engines, count, repeats, threads, precision, backend_name):
     """Print how much slower the staged model is than one whole graph when nothing is dropped."""
-    pipeline = QAPipeline(engines)
+    pipeline = QAPipeline(engines, backend=open_backend(backend_name, threads, precision))
     limit = pipeline.manifest.model.max_seq_len
     windows = [w for q in sample(load_squad(), count) for w in pipeline.windows(q.question, q.context, limit, 128)]
     windows = sorted(windows[:count], key=lambda w: len(w.input_ids))

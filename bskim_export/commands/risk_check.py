@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from bskim_export.commands.calibrate_report import Steps, answerable
-from bskim_export.commands.common import console, note, tidy
+from bskim_export.commands.common import backend_options, console, note, tidy
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -19,9 +19,11 @@ from bskim_export.commands.common import console, note, tidy
               "candidate.")  # fmt: skip
 @click.option("--seed", type=int, default=42, show_default=True)
 @click.option("--work-dir", type=click.Path(path_type=Path), help="[default: ENGINES.calibration]")
-@click.option("--threads", type=click.IntRange(min=1), help="[default: the cores this process may use]")
+@backend_options
 @tidy
-def main(engines, dataset, sample, splits, risk, confidence, simulated, seed, work_dir, threads):
+def main(
+    engines, dataset, sample, splits, risk, confidence, simulated, seed, work_dir, threads, precision, backend_name
+):
     """Certify thresholds of the bundle ENGINES on one part of a data set, look at another, and count how often the
     promise is broken there.
 
@@ -31,14 +33,14 @@ def main(engines, dataset, sample, splits, risk, confidence, simulated, seed, wo
     """
     import numpy as np
 
-    from bskim_export.backends.onnxruntime import OnnxRuntimeBackend
+    from bskim_export.backends.catalogue import open_backend
     from bskim_export.calibrate.recipes import Recipe
     from bskim_export.calibrate.risk import check_splits
     from bskim_export.calibrate.session import Session
     from bskim_export.data.readers import read_questions
     from bskim_export.runtime.pipeline import QAPipeline
 
-    backend = OnnxRuntimeBackend(threads)
+    backend = open_backend(backend_name, threads, precision)
     pipeline = QAPipeline(engines, backend=backend)
     questions = answerable(read_questions(dataset, note))
     total = min(len(questions), sample or len(questions))

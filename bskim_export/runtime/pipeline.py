@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from bskim_export.backends.base import Backend
+from bskim_export.backends.catalogue import open_backend
 from bskim_export.bundle import TOKENIZER, read_manifest, verify_files
 from bskim_export.errors import InputError
 from bskim_export.runtime.arguments import parse_examples
@@ -53,9 +54,7 @@ class QAPipeline:
         self.policy: Policy = Thresholds(by_layer)
         verify_files(folder, self.manifest)
         if backend is None:
-            from bskim_export.backends.onnxruntime import OnnxRuntimeBackend
-
-            backend = OnnxRuntimeBackend(threads)
+            backend = open_backend(threads=threads)
         self.batch_size = _at_least(1, "batch_size", batch_size)
         self.windows = WindowMaker(folder / TOKENIZER, self.manifest.model)
         self.orchestrator = Orchestrator(folder, self.manifest, backend)

@@ -1,0 +1,122 @@
+"""Every backend by name: what it needs, whether that is here, and how to get it. Imports none of them."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from bskim_export.backends.base import Backend
+from bskim_export.errors import InputError, missing_extra
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A backend that bskim-export knows.
+
+    name: what --backend calls it
+    module, factory: where its class is
+    package: what it imports; distributions: the names it may have been installed under, first choice first
+    extra: the extra of bskim-export that brings it; None for what every installation has
+    device: what it runs on
+    precisions: what it computes in
+    """
+
+    name: str
+    module: str
+    factory: str
+    package: str
+    distributions: tuple[str, ...]
+    extra: str | None
+    device: str
+    precisions: tuple[str, ...]
+
+    @property
+    def installed(self) -> str | None:
+        """Return the version that is installed, or None."""
+        if find_spec(self.package) is None:
+            return None
+        for name in self.distributions:
+            try:
+                return version(name)
+            except PackageNotFoundError:
+                continue
+        return "unknown version"
+
+
+CATALOGUE = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            name="onnxruntime",
+            module="bskim_export.backends.onnxruntime",
+            factory="OnnxRuntimeBackend",
+            package="onnxruntime",
+            distributions=("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino"),
+            extra=None,
+            device="CPU",
+            precisions=("fp32",),
+        ),
+        Entry(
+            name="openvino",
+            module="bskim_export.backends.openvino",
+            factory="OpenVinoBackend",
+            package="openvino",
+            distributions=("openvino",),
+            extra="openvino",
+            device="CPU",
+            precisions=("fp32", "bf16"),
+        ),
+        Entry(
+            name="torch",
+            module="bskim_export.backends.torch",
+            factory="TorchBackend",
+            package="torch",
+            distributions=("torch",),
+            extra="export",
+            device="CPU",
+            precisions=("fp32",),
+        ),
+        Entry(
+            name="torch-cuda",
+            module="bskim_export.backends.torch",
+            factory="TorchCudaBackend",
+            package="torch",
+            distributions=("torch",),
+            extra="export",
+            device="NVIDIA GPU",
+            precisions=("fp32",),
+        ),
+    )
+}
+DEFAULT = "onnxruntime"
+
+
+def open_backend(name: str = DEFAULT, threads: int | None = None, precision: str = "fp32") -> Backend:
+    """Return a backend.
+
+    Args:
+        name: a key of CATALOGUE
+        threads: threads for one operator; default: the cores this process may use
+        precision: what it computes in
+
+    Raises:
+        InputError: there is no such backend, or it does not compute in that precision.
+        MissingExtraError: it is not installed; says which extra brings it.
+
+    Example:
+        >>> open_backend("onnxruntime").name
+        'onnxruntime'
+    """
+    entry = CATALOGUE.get(name)
+    if entry is None:
+        raise InputError(f"There is no backend '{name}'. Choose one of: {', '.join(CATALOGUE)}.")
+    if precision not in entry.precisions:
+        raise InputError(f"The {name} backend computes in {' or '.join(entry.precisions)}, not in {precision}.")
+    try:
+        factory: Callable[..., Backend] = getattr(importlib.import_module(entry.module), entry.factory)
+    except ImportError as error:
+        if find_spec(entry.package) is not None:  # installed, but it does not load: a library that it needs is missing
+            raise InputError(f"The {name} backend is installed but does not load: {error}") from error
+        raise missing_extra(entry.package, entry.extra or "", f"The {name} backend") from error
+    return factory(threads, precision) if len(entry.precisions) > 1 else factory(threads)
