@@ -1,5 +1,8 @@
-"""The Triton kernel in Triton's interpreter, which runs on the CPU, against the reference. It must be switched on before
-Triton is imported, and then holds for the whole process, so the kernel runs in one of its own."""
+"""The Triton kernel in Triton's interpreter, which runs on the CPU, against the reference.
+
+The interpreter must be switched on before Triton is imported and then holds for the whole process, so the kernel runs
+in a process of its own.
+"""
 
 import json
 import os

@@ -1,0 +1,39 @@
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from bskim_export.backends import catalogue
+from bskim_export.backends.catalogue import CATALOGUE, open_backend
+from bskim_export.commands.export import main as export
+from bskim_export.errors import InputError, MissingExtraError
+
+
+def test_an_unknown_backend_or_precision_names_those_there_are():
+    with pytest.raises(InputError, match=r"no backend 'tensorflow'.*onnxruntime, openvino"):
+        open_backend("tensorflow")
+    with pytest.raises(InputError, match=r"openvino backend computes in fp32 or bf16, not in int4"):
+        open_backend("openvino", precision="int4")
+
+
+def test_a_missing_backend_names_the_extra_that_brings_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.delitem(sys.modules, "bskim_export.backends.openvino", raising=False)
+    monkeypatch.setattr(catalogue, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'bskim-export\[openvino\]'"):
+        open_backend("openvino")
+    assert CATALOGUE["openvino"].installed is None
+
+
+def test_a_backend_whose_library_does_not_load_says_why(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bskim_export.backends.openvino", None)
+    with pytest.raises(InputError, match="installed but does not load"):
+        open_backend("openvino")
+
+
+def test_the_list_has_every_backend_and_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(catalogue, "find_spec", lambda name: None if name == "openvino" else sys.modules["click"])
+    shown = CliRunner().invoke(export, ["--list-backends"])
+    assert shown.exit_code == 0
+    assert all(name in shown.output for name in CATALOGUE)
+    assert "pip install 'bskim-export[openvino]'" in shown.output
