@@ -1,0 +1,65 @@
+"""Compiled engines as a cache beside the graphs: what does not fit is rebuilt, never trusted. Standard library only.
+
+An engine is two files, `<name>.engine` and `<name>.json` with its key: the graph it was made from, by hash, what made
+it, for what device, in what precision, for what profile. The graphs are the truth; deleting the folder loses nothing.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from bskim_export.whole import write_json, write_whole
+
+
+@dataclass(frozen=True)
+class EngineKey:
+    """What an engine depends on.
+
+    graph, weights: SHA-256 of the ONNX file and of the weights that it points to
+    runtime: name and version of the library that compiled it
+    device: compute capability, or the name of a processor
+    precision: "fp32", "fp16", ...
+    profile: see `Profile`, as a dict
+    """
+
+    graph: str
+    weights: str
+    runtime: str
+    device: str
+    precision: str
+    profile: dict
+
+
+def find_engine(folder: Path, name: str, key: EngineKey) -> tuple[bytes | None, str]:
+    """Return an engine's bytes and "", or None and in a few words why there is none that fits.
+
+    Example:
+        >>> find_engine(Path("nowhere"), "stage_00", EngineKey("a", "b", "rtx 1.7", "8.9", "fp16", {}))
+        (None, 'it was not built yet')
+    """
+    path, label = folder / f"{name}.engine", folder / f"{name}.json"
+    try:
+        found = json.loads(label.read_text(encoding="utf-8"))
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None, "it was not built yet"
+    except (OSError, ValueError) as error:
+        return None, f"it cannot be read ({error})"
+    if not isinstance(found, dict) or not isinstance(found.get("key"), dict):
+        return None, "its label is damaged"
+    wanted = json.loads(json.dumps(dataclasses.asdict(key)))
+    if changed := [field for field, value in wanted.items() if found["key"].get(field) != value]:
+        differences = ", ".join(f"{field} was {found['key'].get(field)}, is {wanted[field]}" for field in changed)
+        return None, f"it is stale: {differences}"
+    if hashlib.sha256(data).hexdigest() != found.get("sha256"):
+        return None, "it is damaged: its SHA-256 is not the one it was written with"
+    return data, ""
+
+
+def keep_engine(folder: Path, name: str, key: EngineKey, data: bytes) -> None:
+    """Write an engine and its label, each whole or not at all; killed between them, the engine counts as damaged."""
+    label = {"key": dataclasses.asdict(key), "sha256": hashlib.sha256(data).hexdigest()}
+    write_whole(folder / f"{name}.engine", lambda stream: stream.write(data))
+    write_json(folder / f"{name}.json", label)

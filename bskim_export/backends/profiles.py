@@ -1,0 +1,92 @@
+"""Optimization profiles: how large the inputs of a graph may get, from how long windows are and how many run together.
+
+Standard library only. What each input's axes mean is in `AXES`, by the names of `export.onnx_graph.dims`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bskim_export.blocks import count_blocks
+from bskim_export.bundle import Model
+from bskim_export.errors import InputError
+
+Shape = tuple[int, ...]
+
+AXES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("input_ids", "token_type_ids", "position_ids"), ("blocks", "size")),
+    **dict.fromkeys(("keep_cells", "keep", "back"), ("blocks",)),
+    "last_context": ("cells", "size", "context"),
+    "last_residual": ("blocks", "size", "hidden"),
+    "table": ("windows", "width"),
+    "mask": ("windows", "width * size"),
+    "probe": ("blocks", "heads", "size"),
+    "diagonal": ("blocks", "heads", "size", "size"),
+    "context": ("cells", "size", "context"),
+    "residual": ("blocks", "size", "hidden"),
+    "passage": ("windows", "width * size"),
+    "asked": ("windows", "asked"),
+    "question": ("windows", "asked * size"),
+    "scored": ("blocks",),
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What an engine is compiled for.
+
+    batch_size: windows that run together: the usual number and the most
+    length: positions of a window: the usual number and the most
+    """
+
+    batch_size: tuple[int, int]
+    length: tuple[int, int]
+
+    def __post_init__(self):
+        for name in ("batch_size", "length"):
+            usual, most = getattr(self, name)
+            if not 1 <= usual <= most:
+                raise InputError(f"A profile's {name} needs 1 <= opt <= max, got opt {usual}, max {most}.")
+
+    @classmethod
+    def of(cls, model: Model, max_batch_size: int = 8) -> "Profile":
+        """Return the profile for all windows that a model takes, in batches of up to `max_batch_size`."""
+        return cls((max_batch_size, max_batch_size), (model.max_seq_len, model.max_seq_len))
+
+    def shapes(self, inputs: Sequence[str], model: Model) -> dict[str, tuple[Shape, Shape, Shape]]:
+        """Return the least, the usual and the largest shape of each input.
+
+        Example:
+            >>> from types import SimpleNamespace
+            >>> model = SimpleNamespace(block_size=32, num_heads=12, head_size=32, hidden_size=384)
+            >>> Profile((1, 8), (192, 384)).shapes(["table", "mask"], model)
+            {'table': ((1, 1), (1, 6), (8, 12)), 'mask': ((1, 32), (1, 192), (8, 384))}
+        """
+        size = model.block_size
+        extents = {"size": (size,) * 3, "heads": (model.num_heads,) * 3, "hidden": (model.hidden_size,) * 3}
+        extents["context"] = (model.num_heads * model.head_size,) * 3
+        extents["windows"] = (1, *self.batch_size)
+        extents["width"] = extents["asked"] = (1, *(count_blocks(n, size) for n in self.length))
+        extents["blocks"] = extents["cells"] = tuple(
+            w * m for w, m in zip(extents["windows"], extents["width"], strict=True)
+        )
+        for name in ("width", "asked"):
+            extents[f"{name} * size"] = tuple(n * size for n in extents[name])
+        return {
+            name: tuple(tuple(extents[axis][which] for axis in AXES[name]) for which in range(3)) for name in inputs
+        }
+
+    def check(self, feeds: Mapping[str, Shape], inputs: Mapping[str, tuple[Shape, Shape, Shape]]) -> None:
+        """Raise InputError if an input's shape is outside the profile, so that nothing is ever rebuilt for it.
+
+        Args:
+            feeds: the shape of each input
+            inputs: what `shapes` returned
+        """
+        for name, shape in feeds.items():
+            least, _, most = inputs[name]
+            if any(not low <= n <= high for n, low, high in zip(shape, least, most, strict=True)):
+                raise InputError(
+                    f"Input '{name}' of shape {shape} is outside what the engine was built for, {least} to {most}: "
+                    f"windows of up to {self.length[1]} positions, {self.batch_size[1]} together. Pass fewer or "
+                    "shorter windows (batch_size, max_seq_len), or export with a larger profile (--max-batch)."
+                )
