@@ -1,0 +1,76 @@
+"""TensorRT, full and RTX: engines from the bundle's graphs, through polygraphy.
+
+TensorRT-RTX compiles for a compute capability that it is told, on any machine; full TensorRT for the GPU at hand. Both
+are strongly typed here: every tensor has the precision that the graph gives it, so there is nothing to fall back to.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+from bskim_export.backends.profiles import Shape
+from bskim_export.errors import BundleError, InputError, missing_extra
+
+RTX, FULL = "tensorrt-rtx", "tensorrt"
+SWITCH = "POLYGRAPHY_USE_TENSORRT_RTX"
+
+
+def load_polygraphy(name: str) -> ModuleType:
+    """Return polygraphy's TensorRT backend, over TensorRT-RTX or full TensorRT, whichever is asked for.
+
+    Raises:
+        MissingExtraError: polygraphy or that TensorRT is not installed.
+        InputError: this process has loaded the other one: polygraphy drives one of them in a process.
+    """
+    os.environ.setdefault(SWITCH, "1" if name == RTX else "0")
+    try:
+        import polygraphy.config
+        from polygraphy.backend import trt
+        from polygraphy.logger import G_LOGGER
+
+        __import__("tensorrt_rtx" if name == RTX else "tensorrt")
+    except ImportError as error:
+        raise missing_extra(error.name or "polygraphy", name, f"The {name} backend") from error
+    if (name == RTX) != polygraphy.config.USE_TENSORRT_RTX:
+        raise InputError(f"polygraphy drives the other TensorRT in this process already. Unset {SWITCH}, or set it.")
+    G_LOGGER.module_severity = G_LOGGER.ERROR
+    return trt
+
+
+def build_engine(
+    path: Path,
+    shapes: Mapping[str, tuple[Shape, Shape, Shape]],
+    name: str = RTX,
+    compute_capability: tuple[int, int] | None = None,
+) -> bytes:
+    """Compile one ONNX file.
+
+    Args:
+        path: strongly typed: its own precisions are the engine's
+        shapes: least, usual and largest shape of each input, see `Profile.shapes`
+        name: "tensorrt-rtx" or "tensorrt"
+        compute_capability: of the GPU that will run it, for TensorRT-RTX; default: of the GPU at hand
+
+    Raises:
+        BundleError: TensorRT refuses the graph or the target; its own words are on standard error.
+        InputError, MissingExtraError: see `load_polygraphy`.
+    """
+    trt = load_polygraphy(name)
+    from polygraphy.exception import PolygraphyException
+
+    profile = trt.Profile()
+    for tensor, (least, usual, most) in shapes.items():
+        profile.add(tensor, least, usual, most)
+    try:
+        if name == RTX:
+            from polygraphy.backend.tensorrt_rtx import CreateConfigRTX
+
+            targets = {"compute_capabilities": [compute_capability]} if compute_capability else {"use_gpu": True}
+            config = CreateConfigRTX(profiles=[profile], **targets)
+        else:
+            config = trt.CreateConfig(profiles=[profile])
+        network = trt.NetworkFromOnnxPath(str(path), strongly_typed=True)
+        return bytes(trt.EngineBytesFromNetwork(network, config)())
+    except PolygraphyException as error:
+        raise BundleError(f"{name} cannot compile '{path}'; it says: {error}") from error
