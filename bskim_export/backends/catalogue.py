@@ -83,7 +83,7 @@ CATALOGUE = {
             factory="TorchCudaBackend",
             package="torch",
             distributions=("torch",),
-            extra="export",
+            extra="torch-cuda",
             device="NVIDIA GPU",
             precisions=("fp32",),
         ),
