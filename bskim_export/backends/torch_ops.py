@@ -87,14 +87,10 @@ def _conv(attributes: Attributes, data: Tensor, weight: Tensor, bias: Tensor | N
     return F.conv2d(data, weight, bias, strides, 0, dilations, attributes.get("group", 1))
 
 
-def _max_pool(attributes: Attributes, data: Tensor) -> Tensor:
+def _average_pool(attributes: Attributes, data: Tensor) -> Tensor:
     if any(attributes.get("pads", [])) or attributes.get("ceil_mode"):
-        raise NotImplementedError("MaxPool with padding or ceil_mode")
-    return F.max_pool2d(data, attributes["kernel_shape"], attributes.get("strides", 1))
-
-
-def _batch_normalization(attributes: Attributes, data: Tensor, weight, bias, mean, variance) -> Tensor:
-    return F.batch_norm(data, mean, variance, weight, bias, eps=attributes.get("epsilon", 1e-5))
+        raise NotImplementedError("AveragePool with padding or ceil_mode")
+    return F.avg_pool2d(data, attributes["kernel_shape"], attributes.get("strides", 1))
 
 
 def reduction(reduce: Callable[[Tensor, tuple[int, ...], bool], Tensor]) -> Operator:
@@ -114,7 +110,7 @@ def elementwise(function: Callable[..., Tensor]) -> Operator:
 
 OPERATORS: dict[str, Operator] = {
     "Add": elementwise(torch.add),
-    "BatchNormalization": _batch_normalization,
+    "AveragePool": _average_pool,
     "Cast": lambda attributes, data: data.to(DTYPES[attributes["to"]]),
     "Clip": lambda attributes, data, low=None, high=None: torch.clamp(data, low, high),
     "Concat": lambda attributes, *parts: torch.cat(parts, attributes["axis"]),
@@ -131,7 +127,6 @@ OPERATORS: dict[str, Operator] = {
     "LayerNormalization": _layer_normalization,
     "MatMul": elementwise(torch.matmul),
     "Max": elementwise(torch.maximum),
-    "MaxPool": _max_pool,
     "Mul": elementwise(torch.mul),
     "Pow": elementwise(torch.pow),
     "ReduceL2": reduction(lambda data, axes, keep: torch.linalg.vector_norm(data, dim=axes, keepdim=keep)),

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 import bskim_export
+from bskim_export.backends.catalogue import open_backend
 from bskim_export.bundle import (
     REPORT,
     TOKENIZER,
@@ -23,10 +24,12 @@ from bskim_export.bundle import (
 from bskim_export.checkpoint import Checkpoint
 from bskim_export.data.question import Question, sample
 from bskim_export.data.squad import load_squad
+from bskim_export.errors import InputError
 from bskim_export.export.files import atomic_directory, check_target
 from bskim_export.export.onnx_graph import GraphTemplate, Input, dims, export_template, sharing
+from bskim_export.export.precision import PRECISIONS, in_precision
 from bskim_export.export.stages import make_dense, make_stages
-from bskim_export.export.verify import Parity, check, compare
+from bskim_export.export.verify import COARSE, EXACT, Limits, Parity, check, compare
 from bskim_export.export.weights import NAME as WEIGHTS
 from bskim_export.export.weights import WeightStore
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
@@ -40,6 +43,8 @@ def export_bundle(
     checkpoint: Checkpoint,
     out: str | Path,
     *,
+    precision: str = "fp32",
+    limits: Limits | None = None,
     questions: Sequence[Question] | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> tuple[Manifest, Parity]:
@@ -48,11 +53,14 @@ def export_bundle(
     Args:
         checkpoint: what load_checkpoint returned
         out: the directory; an older bundle there is replaced
-        questions: real questions for the proof; default: 32 of SQuAD's dev set
+        precision: of the graphs, a key of PRECISIONS; below fp32, softmax, LayerNorm, head and predictors stay fp32
+        limits: how far the bundle may be from PyTorch in fp32; default: EXACT for fp32, else COARSE
+        questions: real questions for the proof; default: 32 of SQuAD's dev set, 200 below fp32
         progress: told how far it is
 
     Raises:
         BundleError: `out` is something else than a bundle.
+        InputError: there is no such precision.
         ParityError: the graphs do not do what PyTorch does; `out` is as it was.
 
     Example:
@@ -61,10 +69,14 @@ def export_bundle(
     """
     out = Path(out)
     check_target(out)
-    questions = questions if questions is not None else sample(load_squad("squad"), 32)
+    if precision not in PRECISIONS:
+        raise InputError(f"There is no precision '{precision}'. Choose one of: {', '.join(PRECISIONS)}.")
+    exact = precision == "fp32"
+    questions = questions if questions is not None else sample(load_squad("squad"), 32 if exact else 200)
     with atomic_directory(out) as folder:
-        _write(checkpoint, folder, progress)
-        pipeline = QAPipeline(folder)
+        _write(checkpoint, folder, progress, precision)
+        # ONNX Runtime has no bfloat16 on the CPU
+        pipeline = QAPipeline(folder, backend=open_backend("torch" if precision == "bf16" else "onnxruntime"))
         done = 0
         progress("Comparing with PyTorch", 0, len(questions))
 
@@ -74,14 +86,14 @@ def export_bundle(
             progress("Comparing with PyTorch", done, len(questions))
 
         parity = compare(pipeline, checkpoint.model, questions, step)
-        check(parity)
+        check(parity, limits or (EXACT if exact else COARSE))
         report = {"parity": {"reference": f"torch {torch.__version__}, eager", **parity.as_dict()}}
         (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return read_manifest(out), parity
 
 
-def _write(checkpoint: Checkpoint, folder: Path, progress: Progress) -> None:
-    model = checkpoint.model
+def _write(checkpoint: Checkpoint, folder: Path, progress: Progress, precision: str) -> None:
+    model = in_precision(checkpoint.model, precision)
     description = checkpoint.describe()
     (folder / "onnx").mkdir()
     (folder / TOKENIZER).write_text(checkpoint.tokenizer, encoding="utf-8")
@@ -121,7 +133,7 @@ def _write(checkpoint: Checkpoint, folder: Path, progress: Progress) -> None:
             dense=dense,
             stages=entries,
             thresholds={str(i): t for i, t in zip(model.skim.layers, model.skim.thresholds, strict=True)},
-            precision="fp32",
+            precision=precision,
             files={name: hash_file(folder / name) for name in files},
             versions={
                 "bskim-export": bskim_export.__version__,
@@ -138,19 +150,20 @@ def example_inputs(module: torch.nn.Module, model: BlockSkimForQuestionAnswering
     9, two windows on a grid of width 4, 5 passage blocks."""
     size, shape = model.skim.block_size, model.family.shape(model.family.layers(model.backbone)[0])
     blocks, blocks_in, windows, width, probes = 7, 9, 2, 4, 5
+    dtype = next(model.backbone.parameters()).dtype
     rows = torch.arange(probes * shape.num_heads * size).reshape(probes, -1, size)
     examples = {
         **{name: torch.ones(blocks, size, dtype=torch.long) for name in ("input_ids", "position_ids")},
         "token_type_ids": torch.zeros(blocks, size, dtype=torch.long),
-        "last_context": torch.rand(blocks_in + 2, size, shape.context_size),
-        "last_residual": torch.rand(blocks_in, size, shape.hidden_size),
+        "last_context": torch.rand(blocks_in + 2, size, shape.context_size, dtype=dtype),
+        "last_residual": torch.rand(blocks_in, size, shape.hidden_size, dtype=dtype),
         **{name: torch.arange(blocks) for name in ("keep_cells", "keep", "back")},
         "table": torch.zeros(windows, width, dtype=torch.long),
         "mask": torch.zeros(windows, width * size),
         "probe": rows % (windows * shape.num_heads * width**2 * size),
         "diagonal": torch.rand(probes, shape.num_heads, size, size),
-        "context": torch.rand(windows * width, size, shape.context_size),
-        "residual": torch.rand(blocks, size, shape.hidden_size),
+        "context": torch.rand(windows * width, size, shape.context_size, dtype=dtype),
+        "residual": torch.rand(blocks, size, shape.hidden_size, dtype=dtype),
         "passage": torch.ones(windows, width * size),
         "asked": torch.zeros(windows, 3, dtype=torch.long),
         "question": torch.ones(windows, 3 * size),

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 import torch
@@ -53,7 +54,7 @@ class GraphTemplate:
         for name, value in self.model.graph.initializers.items():
             if name in self.origins:
                 origin, transposed = self.origins[name]
-                array = parameters[origin].detach().numpy()
+                array = as_array(parameters[origin])
                 value.const_value = store.add(name, array.T if transposed else array)
         path.write_bytes(ir.to_proto(self.model).SerializeToString(deterministic=True))
 
@@ -122,6 +123,13 @@ def sharing(module: nn.Module) -> tuple[str, ...]:
     return tuple(first.setdefault(id(p), name) for name, p in module.named_parameters(remove_duplicate=False))
 
 
+def as_array(parameter: Tensor) -> np.ndarray:
+    """Return a parameter's values, those of bfloat16 as ml_dtypes has them."""
+    if parameter.dtype == torch.bfloat16:  # NumPy has no type of its own for it
+        return parameter.detach().contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return parameter.detach().numpy()
+
+
 def _randomised(module: nn.Module) -> nn.Module:
     """Return a copy with distinct random parameters, so that an initializer's content names its parameter."""
     stand_in = copy.deepcopy(module).eval()
@@ -135,14 +143,14 @@ def _randomised(module: nn.Module) -> nn.Module:
 def _find_origins(model: ir.Model, module: nn.Module) -> dict[str, tuple[str, bool]]:
     known: dict[bytes, tuple[str, bool]] = {}
     for name, parameter in module.named_parameters():
-        array = parameter.detach().numpy()
+        array = as_array(parameter)
         known.setdefault(_key(array), (name, False))
         if array.ndim == 2:  # the exporter stores the transposed weight of a linear layer
             known.setdefault(_key(array.T), (name, True))
     origins = {}
     for name, value in model.graph.initializers.items():
         array = value.const_value.numpy()
-        if array.dtype.kind != "f":
+        if not value.const_value.dtype.is_floating_point():
             continue
         if (origin := known.get(_key(array))) is not None:
             origins[name] = origin

@@ -121,9 +121,9 @@ class GridAttention:
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         """Return the context of every grid cell: [N, k, heads, d] each -> [B * M, k, heads * d]."""
         query, key, value = (self._lay_out(t) for t in (query, key, value))
-        scores = torch.matmul(query, key.transpose(2, 3)) * scaling + self.mask
-        self.map = torch.softmax(scores, dim=-1)
-        context = torch.matmul(self.map, value)  # [B, heads, M * k, d]
+        scores = torch.matmul(query, key.transpose(2, 3)) * scaling
+        self.map = torch.softmax(scores.float() + self.mask, dim=-1)  # fp32, also in a half-precision model
+        context = torch.matmul(self.map.to(value.dtype), value)  # [B, heads, M * k, d]
         return context.transpose(1, 2).reshape(-1, self.size, context.shape[1] * context.shape[3])
 
     def diagonal(self, probe: Tensor) -> Tensor:

@@ -118,6 +118,7 @@ class PackedQuestionPredictor(nn.Module):
     def forward(self, context, residual, table, passage, asked, question, scored):
         own = self.trained
         windows, width = table.shape
+        context, residual = context.float(), residual.float()  # half precision ends here
         features = own.context(context) + own.residual(residual).index_select(0, table.reshape(-1))  # [B * M, k, WIDTH]
         first = features.index_select(0, asked.reshape(-1)).reshape(windows, asked.shape[1] * own.block_size, WIDTH)
         grid = features.reshape(windows, width, own.block_size, WIDTH)

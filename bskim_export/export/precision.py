@@ -1,0 +1,53 @@
+"""A model in half precision, with islands of fp32 where half precision loses answers.
+
+The islands are softmax (in `stages.GridAttention`), LayerNorm, the QA head and the predictors. Converters that rewrite
+a finished graph put them elsewhere, and have made invalid graphs of such models; here the modules say where they are,
+and the exporter writes it down.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from bskim_export.model.qa import BlockSkimForQuestionAnswering
+
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+"""What `bskim-export --precision` offers."""
+
+
+class Island(nn.Module):
+    """Computes a module in fp32.
+
+    Args:
+        module: is converted
+        back: give the result the precision of the input
+    """
+
+    def __init__(self, module: nn.Module, back: bool):
+        super().__init__()
+        self.module, self.back = module.float(), back
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        result = self.module(hidden.float())
+        return result.to(hidden.dtype) if self.back else result
+
+
+def in_precision(model: BlockSkimForQuestionAnswering, precision: str) -> BlockSkimForQuestionAnswering:
+    """Return a model whose stages compute in this precision: the model itself for fp32, else a copy.
+
+    Args:
+        precision: a key of PRECISIONS
+    """
+    if precision == "fp32":
+        return model
+    model = copy.deepcopy(model)
+    backbone = model.backbone.to(PRECISIONS[precision])
+    head = model.family.head(backbone)
+    for parent in list(backbone.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.LayerNorm):
+                setattr(parent, name, Island(child, back=True))
+            elif child is head:
+                setattr(parent, name, Island(child, back=False))
+    return model
