@@ -72,7 +72,8 @@ class TorchBackend:
     def _initializer(self, tensor: onnx.TensorProto, folder: Path) -> Tensor:
         """Return a weight, on the device and only once however many graphs have it; integers stay on the host."""
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
-            value = torch.from_numpy(np.array(numpy_helper.to_array(tensor)))
+            raw = np.frombuffer(numpy_helper.to_array(tensor).tobytes(), np.uint8).copy()
+            value = torch.from_numpy(raw).view(DTYPES[tensor.data_type]).reshape(tuple(tensor.dims))
             return value.to(self.device) if value.is_floating_point() else value
         place = external_data_helper.ExternalDataInfo(tensor)
         key = (folder / place.location, place.offset or 0, place.length)

@@ -55,21 +55,27 @@ def list_backends(context: click.Context, parameter: click.Parameter, wanted: bo
     help="Positions of a window at most, up to those that the model has. [default: the model's max_seq_length, which "
     "is what it was trained on]",
 )
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", show_default=True,
+              help="Of the graphs. Below fp32, softmax, LayerNorm, the head and the predictors stay fp32.")  # fmt: skip
 @click.option(
     "--verify",
     "verify_questions",
     type=click.IntRange(min=1),
-    default=32,
-    show_default=True,
     metavar="N",
-    help="Questions of the SQuAD dev set on which the bundle must agree with PyTorch, block by block and "
-    "answer by answer, before it is written.",
+    help="Questions of the SQuAD dev set on which the bundle must agree with PyTorch in fp32, block by block and "
+    "answer by answer, before it is written.  [default: 32; 200 below fp32]",
 )
+@click.option("--max-answer-change", type=click.FloatRange(0, 1), metavar="SHARE", help="Below fp32: answers that may "
+              "differ.  [default: 0.015]")  # fmt: skip
+@click.option("--max-block-change", type=click.FloatRange(0, 1), metavar="SHARE", help="Below fp32: blocks that may be "
+              "kept by one side only.  [default: 0.02]")  # fmt: skip
+@click.option("--max-f1-drop", type=click.FloatRange(min=0), metavar="POINTS", help="Below fp32: F1 that the precision "
+              "may cost.  [default: 0.3]")  # fmt: skip
 @click.option("--list-backends", is_flag=True, is_eager=True, expose_value=False, callback=list_backends,
               help="Say which backends are installed, and how to get the others, and exit.")  # fmt: skip
 @click.version_option(bskim_export.__version__)
 @tidy
-def main(model, out, skim_layers, threshold, max_seq_len, verify_questions):
+def main(model, out, skim_layers, threshold, max_seq_len, precision, verify_questions, **gate):
     """Split MODEL into stages and skim predictors, export them to ONNX, and prove them against PyTorch.
 
     MODEL is a Hugging Face model directory, a hub id, or a model.pt written by bskim_export.save_checkpoint. BERT,
@@ -85,6 +91,7 @@ def main(model, out, skim_layers, threshold, max_seq_len, verify_questions):
     try:
         from bskim_export.checkpoint import load_checkpoint
         from bskim_export.export.exporter import export_bundle
+        from bskim_export.export.verify import limits_for
     except ImportError as error:
         raise missing_extra(error.name or "torch", "export", "bskim-export") from error
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -92,13 +99,14 @@ def main(model, out, skim_layers, threshold, max_seq_len, verify_questions):
     from bskim_export.data.question import sample
     from bskim_export.data.squad import load_squad
 
+    limits = limits_for(precision, **gate)
     with console.status(f"Loading {model}"):
         checkpoint = load_checkpoint(model, skim_layers)
         if threshold is not None:
             checkpoint.model.set_thresholds(threshold)
         if max_seq_len is not None:
             checkpoint.model.set_max_seq_len(max_seq_len)
-        questions = sample(load_squad("squad"), verify_questions)
+        questions = sample(load_squad("squad"), verify_questions or (32 if precision == "fp32" else 200))
     layers = checkpoint.model.skim.layers
     if not layers and threshold is not None:
         raise CheckpointError("--threshold has no meaning for this model: it has no skim predictors.")
@@ -111,7 +119,9 @@ def main(model, out, skim_layers, threshold, max_seq_len, verify_questions):
                 tasks[what] = bar.add_task(what, total=total)
             bar.update(tasks[what], completed=done, total=total)
 
-        manifest, parity = export_bundle(checkpoint, out, questions=questions, progress=progress)
+        manifest, parity = export_bundle(
+            checkpoint, out, precision=precision, limits=limits, questions=questions, progress=progress
+        )
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
     console.print(
         f"Wrote {out}: {len(manifest.stages)} stages, "
@@ -123,6 +133,8 @@ def main(model, out, skim_layers, threshold, max_seq_len, verify_questions):
         f"{parity.max_logit_difference:.1e}.",
         highlight=False,
     )
+    if precision != "fp32":
+        console.print(f"F1 there: {parity.f1:.2f} in {precision}, {parity.f1_reference:.2f} in fp32.", highlight=False)
     if not layers:
         console.print(
             "The model has no skim predictors, so this bundle is dense: every block is computed. To add predictors "

@@ -29,7 +29,7 @@ from bskim_export.export.files import atomic_directory, check_target
 from bskim_export.export.onnx_graph import GraphTemplate, Input, dims, export_template, sharing
 from bskim_export.export.precision import PRECISIONS, in_precision
 from bskim_export.export.stages import make_dense, make_stages
-from bskim_export.export.verify import COARSE, EXACT, Limits, Parity, check, compare
+from bskim_export.export.verify import Limits, Parity, check, compare, limits_for
 from bskim_export.export.weights import NAME as WEIGHTS
 from bskim_export.export.weights import WeightStore
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
@@ -86,7 +86,7 @@ def export_bundle(
             progress("Comparing with PyTorch", done, len(questions))
 
         parity = compare(pipeline, checkpoint.model, questions, step)
-        check(parity, limits or (EXACT if exact else COARSE))
+        check(parity, limits or limits_for(precision))
         report = {"parity": {"reference": f"torch {torch.__version__}, eager", **parity.as_dict()}}
         (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return read_manifest(out), parity

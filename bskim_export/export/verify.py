@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ import torch
 from bskim_export.blocks import count_blocks
 from bskim_export.data.metrics import f1
 from bskim_export.data.question import Question
-from bskim_export.errors import ParityError
+from bskim_export.errors import InputError, ParityError
 from bskim_export.model.qa import BlockSkimForQuestionAnswering, ReferenceOutput
 from bskim_export.runtime.orchestrator import KEPT, WindowResult
 from bskim_export.runtime.pipeline import QAPipeline
@@ -41,6 +41,28 @@ class Limits:
 EXACT = Limits()
 COARSE = Limits(logits=None, blocks=0.02, answers=0.015, f1_drop=0.3)
 """For precisions below fp32."""
+
+
+def limits_for(
+    precision: str,
+    max_block_change: float | None = None,
+    max_answer_change: float | None = None,
+    max_f1_drop: float | None = None,
+) -> Limits:
+    """Return the limits for a precision, with some of them changed.
+
+    Raises:
+        InputError: fp32 is to be changed: there PyTorch's blocks and answers are met exactly.
+
+    Example:
+        >>> limits_for("fp16", max_f1_drop=0.1)
+        Limits(logits=None, blocks=0.02, answers=0.015, f1_drop=0.1)
+    """
+    given = {"blocks": max_block_change, "answers": max_answer_change, "f1_drop": max_f1_drop}
+    given = {name: value for name, value in given.items() if value is not None}
+    if precision == "fp32" and given:
+        raise InputError("In fp32 a bundle gives PyTorch's blocks and answers exactly; the limits are for less.")
+    return EXACT if precision == "fp32" else replace(COARSE, **given)
 
 
 @dataclass
