@@ -16,7 +16,7 @@ import torch
 
 from bskim_export.blocks import MASKED, build_grid
 from bskim_export.export.stages import GridAttention
-from plugins.diag_attention.reference import diag_attention
+from bskim_export.plugins.diag_attention.reference import diag_attention
 
 ROOT = Path(__file__).parents[1]
 SHAPES = [
@@ -29,7 +29,7 @@ SHAPES = [
 PROGRAM = """
 import json, sys
 import numpy as np, torch
-from plugins.diag_attention.torch_op import diag_attention
+from bskim_export.plugins.diag_attention.torch_op import diag_attention
 for case in json.load(sys.stdin):
     given = np.load(case["file"])
     query, key, value = (torch.from_numpy(given[n]) for n in ("query", "key", "value"))
