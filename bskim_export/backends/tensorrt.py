@@ -4,7 +4,7 @@ TensorRT-RTX compiles for a compute capability that it is told, on any machine; 
 are strongly typed here: every tensor has the precision that the graph gives it, so there is nothing to fall back to.
 """
 
-import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +13,6 @@ from bskim_export.backends.profiles import Shape
 from bskim_export.errors import BundleError, InputError, missing_extra
 
 RTX, FULL = "tensorrt-rtx", "tensorrt"
-SWITCH = "POLYGRAPHY_USE_TENSORRT_RTX"
 
 
 def load_polygraphy(name: str) -> ModuleType:
@@ -23,17 +22,18 @@ def load_polygraphy(name: str) -> ModuleType:
         MissingExtraError: polygraphy or that TensorRT is not installed.
         InputError: this process has loaded the other one: polygraphy drives one of them in a process.
     """
-    os.environ.setdefault(SWITCH, "1" if name == RTX else "0")
     try:
         import polygraphy.config
-        from polygraphy.backend import trt
-        from polygraphy.logger import G_LOGGER
 
         __import__("tensorrt_rtx" if name == RTX else "tensorrt")
+        if "polygraphy.backend.trt" not in sys.modules:  # it reads the switch when it is imported, and only then
+            polygraphy.config.USE_TENSORRT_RTX = name == RTX
+        from polygraphy.backend import trt
+        from polygraphy.logger import G_LOGGER
     except ImportError as error:
         raise missing_extra(error.name or "polygraphy", name, f"The {name} backend") from error
     if (name == RTX) != polygraphy.config.USE_TENSORRT_RTX:
-        raise InputError(f"polygraphy drives the other TensorRT in this process already. Unset {SWITCH}, or set it.")
+        raise InputError(f"polygraphy drives the other TensorRT in this process already; use {name} in one of its own.")
     G_LOGGER.module_severity = G_LOGGER.ERROR
     return trt
 
