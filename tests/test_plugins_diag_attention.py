@@ -89,13 +89,13 @@ def test_the_kernel_agrees_with_the_reference_on_ragged_batches(computed):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_reference_is_a_stages_own_attention(shape):
-    tensors, grid = make_case(*shape, "float64", seed=1)
+    tensors, grid = make_case(*shape, "float32", seed=1)
     scaling = shape[2] ** -0.5
     context, diagonal = diag_attention(**tensors, table=grid.table, mask=grid.mask, scaling=scaling)
     attention = GridAttention(torch.from_numpy(grid.table), torch.from_numpy(grid.mask), shape[3])
     theirs = attention(*(torch.from_numpy(tensors[n]) for n in ("query", "key", "value")), scaling)
-    np.testing.assert_allclose(context[grid.back], theirs[grid.back], atol=1e-12)
+    np.testing.assert_allclose(context[grid.back], theirs[grid.back], atol=1e-5)
     columns = grid.table.shape[1]
     own = attention.map.unflatten(3, (columns, -1)).unflatten(2, (columns, -1))  # [B, heads, M, k, M, k]
     own = own.diagonal(dim1=2, dim2=4).permute(0, 4, 1, 2, 3).reshape(diagonal.shape)
-    np.testing.assert_allclose(diagonal[grid.back], own[grid.back], atol=1e-12)
+    np.testing.assert_allclose(diagonal[grid.back], own[grid.back], atol=1e-5)
