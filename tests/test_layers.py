@@ -5,7 +5,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "bskim_export"
 RANK = {
-    "errors": 0, "blocks": 1, "bundle": 1, "whole": 1, "backends": 2, "data": 2, "runtime": 3, "model": 4,
+    "errors": 0, "blocks": 1, "bundle": 1, "whole": 1, "plugins": 1, "backends": 2, "data": 2, "runtime": 3, "model": 4,
     "checkpoint": 5, "publish": 6, "export": 6, "bench": 6, "training": 6, "calibrate": 7, "commands": 8,
 }  # fmt: skip
 TORCH_FREE = ("blocks", "bundle", "whole", "errors", "backends", "data", "runtime", "bench", "calibrate")
