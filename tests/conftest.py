@@ -1,5 +1,8 @@
 """Models and bundles that the tests share. The tiny ones are random; the MiniLM one is real and trained."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,3 +175,20 @@ def minilm_bundle(minilm, squad, tmp_path_factory) -> Path:
 def minilm_qa(minilm_bundle) -> QAPipeline:
     """A pipeline over it."""
     return QAPipeline(minilm_bundle)
+
+
+def run_in_triton_interpreter(program: str, *arguments) -> None:
+    """Run a Python program whose Triton kernels run on the CPU, and fail with what it says.
+
+    The interpreter must be switched on before Triton is imported and then holds for the whole process, so the program
+    gets a process of its own.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr

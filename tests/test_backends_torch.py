@@ -1,20 +1,15 @@
 """The torch backend's own: how it plans a graph, and the fused kernel in the place of attention."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import onnx
 import pytest
 import torch
+from conftest import run_in_triton_interpreter
 
 from bskim_export.backends.torch import TorchBackend, plan
 from bskim_export.backends.torch_fusion import find_attention
 from bskim_export.bundle import read_manifest
 from bskim_export.errors import BundleError
 
-ROOT = Path(__file__).parents[1]
 PROGRAM = """
 import sys
 import numpy as np
@@ -67,15 +62,7 @@ def test_a_kernel_takes_the_place_of_the_map(bundles):
 
 def test_bundles_run_the_same_with_the_kernel(bundles):
     pytest.importorskip("triton")
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *map(str, bundles)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
+    run_in_triton_interpreter(PROGRAM, *bundles)
 
 
 def test_an_unknown_operator_is_refused_by_name(tmp_path):

@@ -1,24 +1,16 @@
-"""The Triton kernel in Triton's interpreter, which runs on the CPU, against the reference.
-
-The interpreter must be switched on before Triton is imported and then holds for the whole process, so the kernel runs
-in a process of its own.
-"""
+"""The Triton kernel in Triton's interpreter, which runs on the CPU, against the reference."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import run_in_triton_interpreter
 
 from bskim_export.blocks import MASKED, build_grid
 from bskim_export.export.stages import GridAttention
 from bskim_export.plugins.diag_attention.reference import diag_attention
 
-ROOT = Path(__file__).parents[1]
 SHAPES = [
     # (live blocks of each window, heads, head size, block size)
     ([3, 1, 5], 4, 32, 32),
@@ -30,7 +22,7 @@ PROGRAM = """
 import json, sys
 import numpy as np, torch
 from bskim_export.plugins.diag_attention.torch_op import diag_attention
-for case in json.load(sys.stdin):
+for case in json.loads(sys.argv[1]):
     given = np.load(case["file"])
     query, key, value = (torch.from_numpy(given[n]) for n in ("query", "key", "value"))
     table, mask = torch.from_numpy(given["table"]), torch.from_numpy(given["mask"])
@@ -66,16 +58,7 @@ def computed(tmp_path_factory):
         scaling = shape[2] ** -0.5
         cases.append({"file": str(file), "out": str(out), "scaling": scaling, "live": grid.back.tolist()})
         kept.append((tensors, grid, scaling, out))
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        input=json.dumps(cases),
-        text=True,
-        capture_output=True,
-        cwd=ROOT,
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
+    run_in_triton_interpreter(PROGRAM, json.dumps(cases))
     return [(tensors, grid, scaling, np.load(out)) for tensors, grid, scaling, out in kept]
 
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bskim_export.errors import BundleError
+
 Operator = Callable[..., Tensor]
 Attributes = Mapping[str, Any]
 
@@ -89,7 +91,7 @@ def _conv(attributes: Attributes, data: Tensor, weight: Tensor, bias: Tensor | N
 
 def _average_pool(attributes: Attributes, data: Tensor) -> Tensor:
     if any(attributes.get("pads", [])) or attributes.get("ceil_mode"):
-        raise NotImplementedError("AveragePool with padding or ceil_mode")
+        raise BundleError("The torch backend does not know AveragePool with padding or ceil_mode.")
     return F.avg_pool2d(data, attributes["kernel_shape"], attributes.get("strides", 1))
 
 
