@@ -80,6 +80,16 @@ def test_the_model_itself_is_left_as_it_is(tiny):
     assert in_precision(model, "fp32") is model
 
 
+@pytest.mark.parametrize("family", ["bert", "distilbert", "albert"])
+def test_the_head_and_every_layer_norm_are_islands(family, tiny):
+    lowered = in_precision(tiny(family).model, "fp16")
+    hidden = torch.rand(1, 4, 32, dtype=torch.float16)
+    assert lowered.family.head(lowered.backbone)(hidden).dtype == torch.float32
+    norms = [m for m in lowered.backbone.modules() if isinstance(m, torch.nn.LayerNorm)]
+    assert norms
+    assert {m.weight.dtype for m in norms} == {torch.float32}
+
+
 def test_a_bundle_that_is_too_far_off_is_not_written(tiny, squad, tmp_path):
     with pytest.raises(ParityError, match="dense logits differ"):
         export_bundle(tiny(), tmp_path / "x", precision="bf16", limits=EXACT, questions=sample(squad, 1))

@@ -43,11 +43,11 @@ def in_precision(model: BlockSkimForQuestionAnswering, precision: str) -> BlockS
         return model
     model = copy.deepcopy(model)
     backbone = model.backbone.to(PRECISIONS[precision])
-    head = model.family.head(backbone)
+    head = set(model.family.head(backbone).modules())  # DistilBERT's is put together anew at every call
     for parent in list(backbone.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.LayerNorm):
                 setattr(parent, name, Island(child, back=True))
-            elif child is head:
+            elif isinstance(child, nn.Linear) and child in head:
                 setattr(parent, name, Island(child, back=False))
     return model
