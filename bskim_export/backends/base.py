@@ -36,6 +36,17 @@ class Backend(Protocol):
         """Return the values of a tensor that an engine returned."""
 
 
+def thread_count(threads: int | None) -> int:
+    """Return how many threads to use: those asked for, or the cores this process may use.
+
+    Raises:
+        ValueError: fewer than one is asked for.
+    """
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads must be at least 1, got {threads}")
+    return threads or available_cores()
+
+
 def available_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     """Return the cores this process may use: its scheduler affinity, capped by the container's CPU quota.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from bskim_export.backends.base import available_cores
+from bskim_export.backends.base import thread_count
 from bskim_export.errors import BundleError
 
 _pool_threads: int | None = None
@@ -66,10 +66,8 @@ class OnnxRuntimeEngine:
 def _share_pool(threads: int | None) -> int:
     """Create the process-wide pool and arena at the first call; later calls keep them and say so if they differ."""
     global _pool_threads
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads must be at least 1, got {threads}")
+    wanted = thread_count(threads)
     if _pool_threads is None:
-        wanted = threads or available_cores()
         try:
             ort.set_global_thread_pool_sizes(wanted, 1)
             ort.create_and_register_allocator(

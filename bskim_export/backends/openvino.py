@@ -7,7 +7,7 @@ from threading import local
 import numpy as np
 import openvino as ov
 
-from bskim_export.backends.base import available_cores
+from bskim_export.backends.base import thread_count
 from bskim_export.errors import BundleError, InputError
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
@@ -29,9 +29,7 @@ class OpenVinoBackend:
     version = ov.__version__
 
     def __init__(self, threads: int | None = None, precision: str = "fp32"):
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads}")
-        self.threads, self.precision = threads or available_cores(), precision
+        self.threads, self.precision = thread_count(threads), precision
         self._core = ov.Core()
         if precision not in HINTS:
             raise InputError(f"The openvino backend computes in {' or '.join(HINTS)}, not in {precision}.")

@@ -15,7 +15,7 @@ import torch
 from onnx import external_data_helper, numpy_helper
 from torch import Tensor
 
-from bskim_export.backends.base import available_cores
+from bskim_export.backends.base import thread_count
 from bskim_export.backends.torch_fusion import Attention, find_attention
 from bskim_export.backends.torch_ops import DTYPES, OPERATORS
 from bskim_export.errors import BundleError, InputError, missing_extra
@@ -41,11 +41,9 @@ class TorchBackend:
     precision = "fp32"
 
     def __init__(self, threads: int | None = None, device: str = "cpu", fused: bool = False):
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads}")
         if device == "cuda" and not torch.cuda.is_available():
             raise InputError("PyTorch finds no NVIDIA GPU here (torch.cuda.is_available() is false).")
-        self.threads, self.device = threads or available_cores(), torch.device(device)
+        self.threads, self.device = thread_count(threads), torch.device(device)
         torch.set_num_threads(self.threads)
         self._fused = _load_kernel() if fused else None
         self._weights: dict[tuple[Path, int, int], Tensor] = {}
