@@ -25,11 +25,16 @@ REBUILD = "Export the model again with this version of bskim-export."
 
 @dataclass(frozen=True)
 class Graph:
-    """One ONNX file of the bundle and the names of its inputs and outputs, in order."""
+    """One ONNX file of the bundle and the names of its inputs and outputs, in order.
+
+    symmetric: of an INT8 graph, the file of the same with int8 activations of zero point 0, which is all that TensorRT
+        takes; `file` has them in uint8
+    """
 
     file: str
     inputs: list[str]
     outputs: list[str]
+    symmetric: str | None = None
 
 
 @dataclass(frozen=True)

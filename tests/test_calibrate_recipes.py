@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from bskim_export.calibrate.recipes import Recipe, load_recipe, override
+from bskim_export.calibrate.recipes import Recipe, load_int8_recipe, load_recipe, override
 from bskim_export.errors import InputError
 
-SHIPPED = sorted((Path(__file__).parents[1] / "calibration").glob("*.toml"))
+SHIPPED = sorted(p for p in (Path(__file__).parents[1] / "calibration").glob("*.toml") if p.stem != "int8")
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.name)
@@ -13,6 +13,18 @@ def test_every_recipe_that_ships_can_be_read_by_name_and_by_path(path):
     recipe = load_recipe(path.stem)
     assert recipe == load_recipe(str(path))
     assert (recipe.max_f1_drop is None) != (recipe.risk is None)
+
+
+def test_the_recipe_of_int8_is_of_its_own_kind(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('sample = 20\nmethod = "entropy"')
+    assert load_int8_recipe("int8").method == "minmax"
+    assert (load_int8_recipe(str(path)).sample, load_int8_recipe(str(path)).method) == (20, "entropy")
+    with pytest.raises(InputError, match=r"unknown key 'held-out'.*dataset, sample, seed, method"):
+        load_int8_recipe("squad")
+    path.write_text("sample = 0")
+    with pytest.raises(InputError, match="at least 1"):
+        load_int8_recipe(str(path))
 
 
 def test_options_override_and_a_goal_replaces_the_goal():

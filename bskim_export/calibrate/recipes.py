@@ -1,4 +1,4 @@
-"""Calibration recipes: TOML files with the options of bskim-calibrate."""
+"""Calibration recipes: TOML files with the options of bskim-calibrate, or with what INT8 is calibrated on."""
 
 import tomllib
 from dataclasses import dataclass, fields, replace
@@ -34,6 +34,21 @@ class Recipe:
     max_seq_len: int | None = None
 
 
+@dataclass(frozen=True)
+class Int8Recipe:
+    """What `bskim-export --precision int8` looks at, to see what values the model computes with.
+
+    dataset: a data set's name or file
+    sample: questions of it, drawn at random; seed: of the draw
+    method: of turning values into a range, "minmax", "percentile" or "entropy"
+    """
+
+    dataset: str = "squad"
+    sample: int = 100
+    seed: int = 7
+    method: str = "minmax"
+
+
 def load_recipe(name_or_path: str) -> Recipe:
     """Read a recipe by the name of one that ships with the project, or from a TOML file.
 
@@ -44,6 +59,23 @@ def load_recipe(name_or_path: str) -> Recipe:
         >>> load_recipe("squad").max_f1_drop
         0.2
     """
+    return check(_read(name_or_path, Recipe))
+
+
+def load_int8_recipe(name_or_path: str) -> Int8Recipe:
+    """Read a recipe for INT8; the same as `load_recipe` otherwise.
+
+    Example:
+        >>> load_int8_recipe("int8").method
+        'minmax'
+    """
+    recipe = _read(name_or_path, Int8Recipe)
+    if recipe.sample < 1:
+        raise InputError(f"sample must be at least 1, got {recipe.sample}.")
+    return recipe
+
+
+def _read(name_or_path: str, kind: type):
     folder = _shipped()
     source: Traversable = Path(name_or_path)
     if not source.is_file():
@@ -55,13 +87,13 @@ def load_recipe(name_or_path: str) -> Recipe:
         values = tomllib.loads(source.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"'{name_or_path}' is not valid TOML: {error}") from None
-    known = {f.name.replace("_", "-"): f for f in fields(Recipe)}
+    known = {f.name.replace("_", "-"): f for f in fields(kind)}
     for key, value in values.items():
         if key not in known:
-            raise InputError(f"'{name_or_path}' has an unknown key '{key}'. A recipe has: {', '.join(known)}.")
+            raise InputError(f"'{name_or_path}' has an unknown key '{key}'. Such a recipe has: {', '.join(known)}.")
         if not _fits(value, known[key].type):
             raise InputError(f"'{name_or_path}': {key} has a value of a wrong type: {value!r}.")
-    return check(replace(Recipe(), **{known[key].name: value for key, value in values.items()}))
+    return kind(**{known[key].name: value for key, value in values.items()})
 
 
 def override(recipe: Recipe, **options) -> Recipe:

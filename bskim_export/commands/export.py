@@ -6,7 +6,7 @@ import click
 
 import bskim_export
 from bskim_export.commands.common import console, parse_numbers, tidy
-from bskim_export.errors import CheckpointError, missing_extra
+from bskim_export.errors import CheckpointError, InputError, missing_extra
 
 
 def list_backends(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -55,8 +55,11 @@ def list_backends(context: click.Context, parameter: click.Parameter, wanted: bo
     help="Positions of a window at most, up to those that the model has. [default: the model's max_seq_length, which "
     "is what it was trained on]",
 )
-@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", show_default=True,
-              help="Of the graphs. Below fp32, softmax, LayerNorm, the head and the predictors stay fp32.")  # fmt: skip
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16", "int8"]), default="fp32",
+              show_default=True, help="Of the graphs. Below fp32, softmax, LayerNorm, the head and the predictors stay "
+              "fp32.")  # fmt: skip
+@click.option("--recipe", metavar="NAME|FILE", help="For int8: the questions that it is calibrated on, and how: a "
+              "recipe that ships with the project (int8) or a TOML file.  [default: int8]")  # fmt: skip
 @click.option(
     "--verify",
     "verify_questions",
@@ -75,7 +78,7 @@ def list_backends(context: click.Context, parameter: click.Parameter, wanted: bo
               help="Say which backends are installed, and how to get the others, and exit.")  # fmt: skip
 @click.version_option(bskim_export.__version__)
 @tidy
-def main(model, out, skim_layers, threshold, max_seq_len, precision, verify_questions, **gate):
+def main(model, out, skim_layers, threshold, max_seq_len, precision, recipe, verify_questions, **gate):
     """Split MODEL into stages and skim predictors, export them to ONNX, and prove them against PyTorch.
 
     MODEL is a Hugging Face model directory, a hub id, or a model.pt written by bskim_export.save_checkpoint. BERT,
@@ -100,6 +103,8 @@ def main(model, out, skim_layers, threshold, max_seq_len, precision, verify_ques
     from bskim_export.data.squad import load_squad
 
     limits = limits_for(precision, **gate)
+    if recipe is not None and precision != "int8":
+        raise InputError("--recipe says what INT8 is calibrated on; pass --precision int8 with it.")
     with console.status(f"Loading {model}"):
         checkpoint = load_checkpoint(model, skim_layers)
         if threshold is not None:
@@ -107,6 +112,7 @@ def main(model, out, skim_layers, threshold, max_seq_len, precision, verify_ques
         if max_seq_len is not None:
             checkpoint.model.set_max_seq_len(max_seq_len)
         questions = sample(load_squad("squad"), verify_questions or (32 if precision == "fp32" else 200))
+        calibration = _load_calibration(recipe or "int8") if precision == "int8" else None
     layers = checkpoint.model.skim.layers
     if not layers and threshold is not None:
         raise CheckpointError("--threshold has no meaning for this model: it has no skim predictors.")
@@ -120,7 +126,13 @@ def main(model, out, skim_layers, threshold, max_seq_len, precision, verify_ques
             bar.update(tasks[what], completed=done, total=total)
 
         manifest, parity = export_bundle(
-            checkpoint, out, precision=precision, limits=limits, questions=questions, progress=progress
+            checkpoint,
+            out,
+            precision=precision,
+            limits=limits,
+            calibration=calibration,
+            questions=questions,
+            progress=progress,
         )
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
     console.print(
@@ -140,3 +152,13 @@ def main(model, out, skim_layers, threshold, max_seq_len, precision, verify_ques
             "The model has no skim predictors, so this bundle is dense: every block is computed. To add predictors "
             "without touching the model's weights: bskim-train --freeze --model MODEL --dataset FILE"
         )
+
+
+def _load_calibration(name: str):
+    from bskim_export.calibrate.recipes import load_int8_recipe
+    from bskim_export.data.question import sample
+    from bskim_export.data.readers import read_questions
+    from bskim_export.export.observe import Calibration
+
+    recipe = load_int8_recipe(name)
+    return Calibration(sample(read_questions(recipe.dataset), recipe.sample, recipe.seed), recipe.method)

@@ -5,9 +5,11 @@ import json
 import platform
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
 
 import bskim_export
 from bskim_export.backends.catalogue import open_backend
@@ -26,14 +28,17 @@ from bskim_export.data.question import Question, sample
 from bskim_export.data.squad import load_squad
 from bskim_export.errors import InputError
 from bskim_export.export.files import atomic_directory, check_target
+from bskim_export.export.observe import Calibration, Observed, observe
 from bskim_export.export.onnx_graph import GraphTemplate, Input, dims, export_template, sharing
 from bskim_export.export.precision import PRECISIONS, in_precision
+from bskim_export.export.quantize import variants
 from bskim_export.export.stages import make_dense, make_stages
 from bskim_export.export.verify import Limits, Parity, check, compare, limits_for
 from bskim_export.export.weights import NAME as WEIGHTS
 from bskim_export.export.weights import WeightStore
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.runtime.pipeline import QAPipeline
+from bskim_export.runtime.windows import WindowMaker
 
 Progress = Callable[[str, int, int], None]
 """progress(what is being done, how much of it is done, out of how much)"""
@@ -45,6 +50,7 @@ def export_bundle(
     *,
     precision: str = "fp32",
     limits: Limits | None = None,
+    calibration: Calibration | None = None,
     questions: Sequence[Question] | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> tuple[Manifest, Parity]:
@@ -53,8 +59,10 @@ def export_bundle(
     Args:
         checkpoint: what load_checkpoint returned
         out: the directory; an older bundle there is replaced
-        precision: of the graphs, a key of PRECISIONS; below fp32, softmax, LayerNorm, head and predictors stay fp32
+        precision: of the graphs, one of PRECISIONS; below fp32, softmax, LayerNorm, head and predictors stay fp32
         limits: how far the bundle may be from PyTorch in fp32; default: EXACT for fp32, else COARSE
+        calibration: for int8, the questions that show what values the model computes with; default: 100 of SQuAD's dev
+            set
         questions: real questions for the proof; default: 32 of SQuAD's dev set, 200 below fp32
         progress: told how far it is
 
@@ -73,8 +81,10 @@ def export_bundle(
         raise InputError(f"There is no precision '{precision}'. Choose one of: {', '.join(PRECISIONS)}.")
     exact = precision == "fp32"
     questions = questions if questions is not None else sample(load_squad("squad"), 32 if exact else 200)
+    if precision == "int8" and calibration is None:
+        calibration = Calibration(sample(load_squad("squad"), 100, seed=7))
     with atomic_directory(out) as folder:
-        _write(checkpoint, folder, progress, precision)
+        _write(checkpoint, folder, progress, precision, calibration)
         # ONNX Runtime has no bfloat16 on the CPU
         pipeline = QAPipeline(folder, backend=open_backend("torch" if precision == "bf16" else "onnxruntime"))
         done = 0
@@ -92,22 +102,29 @@ def export_bundle(
     return read_manifest(out), parity
 
 
-def _write(checkpoint: Checkpoint, folder: Path, progress: Progress, precision: str) -> None:
+def _write(
+    checkpoint: Checkpoint, folder: Path, progress: Progress, precision: str, calibration: Calibration | None
+) -> None:
     model = in_precision(checkpoint.model, precision)
     description = checkpoint.describe()
     (folder / "onnx").mkdir()
     (folder / TOKENIZER).write_text(checkpoint.tokenizer, encoding="utf-8")
-    stages, graphs, total = make_stages(model), [], len(model.skim.layers) * 2 + 2
-    templates: dict[tuple, GraphTemplate] = {}
+    stages, total = make_stages(model), len(model.skim.layers) * 2 + 2
+    graphs, files = [], [f"onnx/{WEIGHTS}", TOKENIZER]
+    templates: dict[tuple, dict[str, GraphTemplate]] = {}
+    observed = _observe(checkpoint, calibration, progress) if precision == "int8" else {}
 
     def write(kind: tuple, module: torch.nn.Module, inputs: dict[str, Input], outputs: tuple, name: str) -> Graph:
         progress("Exporting to ONNX", len(graphs), total)
         if kind not in templates:
-            templates[kind] = export_template(module, inputs, outputs)
-        path = folder / "onnx" / f"{name}.onnx"
-        templates[kind].write(module, path, store)
-        graphs.append(f"onnx/{name}.onnx")
-        return Graph(graphs[-1], templates[kind].inputs, templates[kind].outputs)
+            templates[kind] = variants(export_template(module, inputs, outputs), module, observed)
+        written = []
+        for suffix, template in templates[kind].items():
+            written.append(f"onnx/{name}{suffix}.onnx")
+            template.write(module, folder / written[-1], store)
+        files.extend(written)
+        graphs.append(Graph(written[0], template.inputs, template.outputs, *written[1:]))
+        return graphs[-1]
 
     with WeightStore(folder / "onnx") as store:
         entries = []
@@ -125,7 +142,6 @@ def _write(checkpoint: Checkpoint, folder: Path, progress: Progress, precision: 
             dense = write(("dense",), dense_stage, example_inputs(dense_stage, model), dense_stage.outputs, "dense")
         else:
             dense = entries[0].graph
-    files = [*graphs, f"onnx/{WEIGHTS}", TOKENIZER]
     write_manifest(
         folder,
         Manifest(
@@ -143,6 +159,19 @@ def _write(checkpoint: Checkpoint, folder: Path, progress: Progress, precision: 
         ),
     )
     progress("Exporting to ONNX", total, total)
+
+
+def _observe(checkpoint: Checkpoint, calibration: Calibration, progress: Progress) -> dict[int, Observed]:
+    model = checkpoint.describe()
+    maker = WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), model)
+    stride = min(128, model.max_seq_len // 2)
+    windows = [w for q in calibration.questions for w in maker(q.question, q.context, model.max_seq_len, stride)]
+    done = count()
+
+    def step():
+        progress("Observing for INT8", next(done) + 1, 2 * len(windows))
+
+    return observe(checkpoint.model, windows, calibration.method, step)
 
 
 def example_inputs(module: torch.nn.Module, model: BlockSkimForQuestionAnswering) -> dict[str, Input]:

@@ -48,6 +48,10 @@ class GraphTemplate:
     def outputs(self) -> list[str]:
         return [v.name for v in self.model.graph.outputs]
 
+    def clone(self) -> "GraphTemplate":
+        """Return a copy whose graph can be changed without changing this one's."""
+        return GraphTemplate(self.model.clone(), dict(self.origins))
+
     def write(self, module: nn.Module, path, store: WeightStore) -> None:
         """Write the graph with the weights of `module`, which has the same shape as the template's own module."""
         parameters = dict(module.named_parameters())

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 
-PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-"""What `bskim-export --precision` offers."""
+HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
+PRECISIONS = ("fp32", *HALF, "int8")
+"""What `bskim-export --precision` offers. INT8 is a matter of graphs, see `quantize`."""
 
 
 class Island(nn.Module):
@@ -34,15 +35,11 @@ class Island(nn.Module):
 
 
 def in_precision(model: BlockSkimForQuestionAnswering, precision: str) -> BlockSkimForQuestionAnswering:
-    """Return a model whose stages compute in this precision: the model itself for fp32, else a copy.
-
-    Args:
-        precision: a key of PRECISIONS
-    """
-    if precision == "fp32":
+    """Return a model whose stages compute in this precision: a copy for "fp16" and "bf16", else the model itself."""
+    if precision not in HALF:
         return model
     model = copy.deepcopy(model)
-    backbone = model.backbone.to(PRECISIONS[precision])
+    backbone = model.backbone.to(HALF[precision])
     head = set(model.family.head(backbone).modules())  # DistilBERT's is put together anew at every call
     for parent in list(backbone.modules()):
         for name, child in list(parent.named_children()):

@@ -196,9 +196,14 @@ def check(parity: Parity, limits: Limits = EXACT) -> None:
     if limits is not EXACT and parity.f1 < parity.f1_reference - limits.f1_drop:
         faults.append(f"F1 is {parity.f1:.2f} instead of {parity.f1_reference:.2f}")
     if faults:
+        advice = (
+            "Please report this with the model's config.json."
+            if limits == EXACT
+            else "Choose a finer --precision, or allow more: --max-answer-change, --max-block-change, --max-f1-drop."
+        )
         raise ParityError(
             f"The exported graphs do not match PyTorch on {parity.questions} questions: {'; '.join(faults)}. "
-            "No bundle was written. Please report this with the model's config.json."
+            f"No bundle was written. {advice}"
         )
 
 

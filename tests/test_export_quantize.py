@@ -1,0 +1,125 @@
+import numpy as np
+import onnx
+import pytest
+from conftest import windows_of
+from onnx import numpy_helper
+from test_export_precision import WIDE
+
+from bskim_export import QAPipeline, export_bundle
+from bskim_export.bundle import read_manifest
+from bskim_export.data.question import sample
+from bskim_export.errors import InputError
+from bskim_export.export.observe import METHODS, Calibration, observe
+from bskim_export.runtime.policy import KeepSchedule
+
+KIND = {"bert": "diagonal", "albert": "question"}
+
+
+@pytest.fixture(scope="module", params=KIND)
+def whole(request, tiny, squad, tmp_path_factory):
+    """A random model in INT8: its checkpoint and bundle."""
+    checkpoint = tiny(request.param, (0, 1, 2), KIND[request.param])
+    out = tmp_path_factory.mktemp("int8") / "engines"
+    calibration = Calibration(sample(squad, 10, seed=1))
+    export_bundle(checkpoint, out, precision="int8", limits=WIDE, calibration=calibration, questions=sample(squad, 2))
+    return checkpoint, out
+
+
+@pytest.fixture(scope="module")
+def example_in_int8(minilm, squad, tmp_path_factory):
+    """The trained model in INT8."""
+    out = tmp_path_factory.mktemp("int8") / "minilm"
+    calibration = Calibration(sample(squad, 20, seed=1))
+    export_bundle(minilm, out, precision="int8", limits=WIDE, calibration=calibration, questions=sample(squad, 2))
+    return out
+
+
+def weights_of_products(graph):
+    """Return what the weight of each product with a constant is, before DequantizeLinear."""
+    constants = {i.name: i for i in graph.initializer}
+    made_by = {n.output[0]: n for n in graph.node}
+    for node in graph.node:
+        if node.op_type != "MatMul":
+            continue
+        source = made_by.get(node.input[1])
+        if source is not None and source.op_type == "DequantizeLinear":
+            yield constants[source.input[0]], made_by[node.input[0]]
+        elif node.input[1] in constants:
+            yield constants[node.input[1]], None
+
+
+def test_every_product_of_a_layer_is_int8_and_nothing_else_is(whole):
+    _, folder = whole
+    manifest = read_manifest(folder)
+    assert manifest.precision == "int8"
+    for stage in manifest.stages:
+        for file, kind in ((stage.graph.file, np.uint8), (stage.graph.symmetric, np.int8)):
+            graph = onnx.load(folder / file).graph
+            constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+            products = list(weights_of_products(graph))
+            assert products
+            for weight, quantiser in products:
+                if weight.dims[1] == 2 or weight.dims[0] == 16:  # the head's, or ALBERT's projection of the embeddings
+                    assert weight.data_type == onnx.TensorProto.FLOAT
+                    continue
+                assert weight.data_type == onnx.TensorProto.INT8
+                zero_point = constants[quantiser.input[2]]
+                assert zero_point.dtype == kind
+                assert kind is np.uint8 or zero_point == 0
+        if stage.skim:
+            assert stage.skim.symmetric is None
+            assert not [n for n in onnx.load(folder / stage.skim.file).graph.node if n.op_type == "QuantizeLinear"]
+
+
+def test_files_are_valid_onnx_and_all_of_them_are_listed(whole):
+    _, folder = whole
+    files = {str(p.relative_to(folder)) for p in (folder / "onnx").iterdir()} | {"tokenizer.json"}
+    assert set(read_manifest(folder).files) == files
+    for name in files:
+        if name.endswith(".onnx"):
+            onnx.checker.check_model(str(folder / name))
+
+
+def test_stages_with_nothing_dropped_and_the_dense_graph_compute_with_the_same_integers(whole, squad):
+    checkpoint, folder = whole
+    qa, windows = QAPipeline(folder), windows_of(checkpoint, sample(squad, 5, seed=3))
+    staged, dense = qa.orchestrator.run(windows, KeepSchedule([1.0])), qa.orchestrator.run(windows, None)
+    for a, b, window in zip(staged, dense, windows, strict=True):
+        real = slice(0, window.length)
+        np.testing.assert_allclose(a.start_logits[real], b.start_logits[real], atol=1e-4)
+
+
+def test_a_window_does_not_depend_on_its_batch(whole, squad):
+    checkpoint, folder = whole
+    qa, windows = QAPipeline(folder, batch_size=1), windows_of(checkpoint, sample(squad, 12, seed=6))
+    alone, together = qa.skim([windows]), qa.skim([windows], batch_size=8)
+    for a, b in zip(alone[0], together[0], strict=True):
+        np.testing.assert_array_equal(a.dropped_after, b.dropped_after)
+        np.testing.assert_allclose(a.start_logits, b.start_logits, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_trained_model_gives_mostly_its_own_answers(example_in_int8, minilm_qa, squad):
+    questions = sample(squad, 40, seed=9)
+    asked = {"question": [q.question for q in questions], "context": [q.context for q in questions]}
+    ours, theirs = (qa(**asked) for qa in (QAPipeline(example_in_int8), minilm_qa))
+    assert sum(a["answer"] == b["answer"] for a, b in zip(ours, theirs, strict=True)) >= 34
+
+
+def test_ranges_hold_what_was_observed_and_clip_only_if_asked(tiny, squad):
+    checkpoint = tiny()
+    windows = windows_of(checkpoint, sample(squad, 3))
+    wide, clipped = (observe(checkpoint.model, windows, method) for method in ("minmax", "percentile"))
+    assert len(wide) == 3 * 6  # query, key, value, two of the attention's and the FFN's outputs, the FFN's input
+    assert any(clipped[w].most < wide[w].most for w in wide)
+    for weight, one in wide.items():
+        assert one.least <= clipped[weight].least <= clipped[weight].most <= one.most
+        assert one.smoothing.shape in {(32,), (64,)}
+        assert (one.smoothing > 0).all()
+
+
+def test_what_cannot_be_observed_is_refused(tiny):
+    with pytest.raises(InputError, match=rf"no calibration method 'mean'.*{METHODS[0]}"):
+        observe(tiny().model, [None], "mean")
+    with pytest.raises(InputError, match="needs real questions"):
+        observe(tiny().model, [])
