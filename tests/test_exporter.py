@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import onnx
 import pytest
 import torch
@@ -168,7 +167,8 @@ def test_windows_end_where_whole_blocks_of_positions_end(wordpiece, tmp_path, sq
     assert QAPipeline(tmp_path / "x")(question="Who?", context="It is Ada. " * 99)["answer"]
 
 
-def test_the_example_checkpoint_is_the_papers_naming(minilm):
+def test_the_example_checkpoint_skims_with_calibrated_thresholds(minilm):
     assert minilm.model.skim.layers == (0, 1, 2, 3, 4, 5)
+    assert minilm.model.skim.predictor == "question"
     assert (EXAMPLE / "model.safetensors").is_file()
-    assert np.isclose(minilm.model.skim.thresholds, 0.2).all()
+    assert [t > 0 for t in minilm.model.skim.thresholds] == [False, True, True, True, True, False]

@@ -18,7 +18,9 @@ _COMMANDS = {
     "risk-check": "Check on many splits of a data set that calibrated risk holds.",
     "overhead": "Measure what splitting into stages costs.",
     "cold-start": "Measure a fresh process, from a bundle to its first answer.",
+    "parity": "Count where a bundle on a backend and PyTorch disagree.",
     "export-cost": "Measure the export of a model of a published shape.",
+    "engine-cost": "Measure how long TensorRT-RTX takes to compile a bundle.",
 }
 
 

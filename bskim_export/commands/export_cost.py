@@ -14,6 +14,10 @@ from bskim_export.commands.common import console, tidy
 SHAPES = {
     "albert-base-v2": ("albert", {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072}),
     "bert-base": ("bert", {}),
+    "bert-large": (
+        "bert",
+        {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096},
+    ),
     "distilbert-base": ("distilbert", {}),
     "roberta-base": ("roberta", {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1}),
 }
@@ -24,9 +28,10 @@ SHAPES = {
 @click.option("--shape", type=click.Choice(list(SHAPES)), default="bert-base", show_default=True)
 @click.option("--tokenizer", "checkpoint", default="examples/minilm-l6-squad", show_default=True,
               help="A checkpoint directory whose tokenizer stands in for the model's own.")  # fmt: skip
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16", "int8"]), default="fp32", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the bundle here. [default: it is thrown away]")
 @tidy
-def main(shape, checkpoint, out):
+def main(shape, checkpoint, precision, out):
     """Print how long bskim-export takes for a model of a published shape, and its peak memory."""
     import torch
     from tokenizers import Tokenizer
@@ -48,6 +53,9 @@ def main(shape, checkpoint, out):
         start = time.perf_counter()
         out = out or Path(folder) / "engines"
         command = [sys.executable, "-m", "bskim_export.commands", "export", str(path), "--out", str(out)]
+        if precision != "fp32":  # random weights have no answers to lose
+            command += ["--precision", precision, "--verify", "4"]
+            command += ["--max-answer-change", "1", "--max-block-change", "1", "--max-f1-drop", "100"]
         subprocess.run(command, check=True)
         seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6  # KB on Linux
