@@ -4,6 +4,7 @@ manifest.json       what is in it: model, stages, shapes, thresholds, hashes, ve
 onnx/               stage_00.onnx ... skim_00.onnx ... dense.onnx, and weights.bin, which they all share
 tokenizer.json      the fast tokenizer
 report.json         the evidence that the graphs do what PyTorch does
+engines/            what was compiled from the graphs ahead of time; a cache, to be deleted at will
 """
 
 import dataclasses
@@ -11,7 +12,7 @@ import hashlib
 import json
 import types
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bskim_export.errors import BundleError
@@ -84,8 +85,34 @@ class Model:
 
 
 @dataclass(frozen=True)
+class EngineSet:
+    """The compiled engines of all graphs for one kind of GPU.
+
+    backend, version: what compiled them
+    compute_capability: of the GPU, like "8.9"
+    batch_size: windows that run together: the usual number and the most
+    length: positions of a window: the usual number and the most
+    """
+
+    backend: str
+    version: str
+    compute_capability: str
+    batch_size: list[int]
+    length: list[int]
+
+    @property
+    def folder(self) -> str:
+        """Return where in the bundle they are."""
+        return f"engines/{self.backend}-{self.compute_capability}"
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """The contents of manifest.json. `thresholds` maps a layer number (as JSON has it, a string) to its threshold."""
+    """The contents of manifest.json.
+
+    thresholds: maps a layer number (as JSON has it, a string) to its threshold
+    files: the SHA-256 of each; engines are not among them, since each has a label of its own
+    """
 
     model: Model
     dense: Graph
@@ -94,6 +121,7 @@ class Manifest:
     precision: str
     files: dict[str, str]
     versions: dict[str, str]
+    engines: list[EngineSet] = field(default_factory=list)
     format_version: int = FORMAT_VERSION
 
     @property

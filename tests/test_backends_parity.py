@@ -8,6 +8,7 @@ from conftest import windows_of, without_ties
 
 from bskim_export import QAPipeline
 from bskim_export.backends.catalogue import CATALOGUE, open_backend
+from bskim_export.bundle import Graph
 from bskim_export.data.question import sample
 from bskim_export.errors import BundleError, InputError
 
@@ -59,7 +60,7 @@ def test_a_file_that_is_no_graph_is_refused(name, tmp_path):
     path = tmp_path / "stage_00.onnx"
     path.write_bytes(b"not a graph" * 100)
     with pytest.raises(BundleError, match=r"stage_00\.onnx"):
-        open_backend(name).load(path)
+        open_backend(name).load(tmp_path, None, Graph(path.name, [], []))
 
 
 def test_openvino_computes_in_bf16_only_when_asked(tiny_bundle, tiny, squad):

@@ -7,7 +7,7 @@ from conftest import run_in_triton_interpreter
 
 from bskim_export.backends.torch import TorchBackend, plan
 from bskim_export.backends.torch_fusion import find_attention
-from bskim_export.bundle import read_manifest
+from bskim_export.bundle import Graph, read_manifest
 from bskim_export.errors import BundleError
 
 PROGRAM = """
@@ -71,4 +71,4 @@ def test_an_unknown_operator_is_refused_by_name(tmp_path):
     graph = onnx.helper.make_graph([node], "g", [value("x", 1, [2])], [value("y", 7, [1, None])])
     onnx.save(onnx.helper.make_model(graph), tmp_path / "g.onnx")
     with pytest.raises(BundleError, match=r"does not know NonZero in .*g\.onnx"):
-        TorchBackend().load(tmp_path / "g.onnx")
+        TorchBackend().load(tmp_path, None, Graph("g.onnx", ["x"], ["y"]))

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from bskim_export.bundle import Graph, Manifest
+
 
 class Engine(Protocol):
     """One compiled graph."""
@@ -26,8 +28,8 @@ class Backend(Protocol):
     precision: str
     threads: int
 
-    def load(self, path: Path) -> Engine:
-        """Compile one ONNX file."""
+    def load(self, folder: Path, manifest: Manifest, graph: Graph) -> Engine:
+        """Compile one graph of the bundle in `folder`. Raises BundleError if the library refuses it."""
 
     def to_device(self, array: np.ndarray) -> Any:
         """Return a tensor that engines of this backend take without further copying."""

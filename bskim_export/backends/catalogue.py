@@ -20,6 +20,7 @@ class Entry:
     extra: the extra of bskim-export that brings it; None for what every installation has
     device: what it runs on
     precisions: what it computes in
+    provider: of ONNX Runtime, which not every build of it has
     """
 
     name: str
@@ -29,12 +30,20 @@ class Entry:
     distributions: tuple[str, ...]
     extra: str | None
     device: str
-    precisions: tuple[str, ...]
+    precisions: tuple[str, ...] = ("fp32",)
+    provider: str | None = None
+
+    @property
+    def how(self) -> str:
+        """Return how to install it."""
+        if self.provider:
+            return "pip install onnxruntime-gpu, in place of onnxruntime"
+        return f"pip install 'bskim-export[{self.extra}]'"
 
     @property
     def installed(self) -> str | None:
         """Return the version that is installed, or None."""
-        if find_spec(self.package) is None:
+        if find_spec(self.package) is None or (self.provider and self.provider not in _providers()):
             return None
         for name in self.distributions:
             try:
@@ -55,7 +64,6 @@ CATALOGUE = {
             distributions=("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino"),
             extra=None,
             device="CPU",
-            precisions=("fp32",),
         ),
         Entry(
             name="openvino",
@@ -75,7 +83,6 @@ CATALOGUE = {
             distributions=("torch",),
             extra="export",
             device="CPU",
-            precisions=("fp32",),
         ),
         Entry(
             name="torch-cuda",
@@ -85,11 +92,51 @@ CATALOGUE = {
             distributions=("torch",),
             extra="torch-cuda",
             device="NVIDIA GPU",
-            precisions=("fp32",),
+        ),
+        Entry(
+            name="tensorrt-rtx",
+            module="bskim_export.backends.tensorrt_engine",
+            factory="TensorRtBackend",
+            package="tensorrt_rtx",
+            distributions=("tensorrt-rtx",),
+            extra="tensorrt-rtx",
+            device="NVIDIA GPU",
+        ),
+        Entry(
+            name="tensorrt",
+            module="bskim_export.backends.tensorrt_engine",
+            factory="FullTensorRtBackend",
+            package="tensorrt",
+            distributions=("tensorrt",),
+            extra="tensorrt",
+            device="NVIDIA GPU",
+        ),
+        *(
+            Entry(
+                name=f"onnxruntime-{kind}",
+                module="bskim_export.backends.onnxruntime_gpu",
+                factory=factory,
+                package="onnxruntime",
+                distributions=("onnxruntime-gpu", "onnxruntime"),
+                extra=None,
+                device="NVIDIA GPU",
+                provider=provider,
+            )
+            for kind, factory, provider in (
+                ("cuda", "OnnxRuntimeCudaBackend", "CUDAExecutionProvider"),
+                ("tensorrt", "OnnxRuntimeTensorRtBackend", "TensorrtExecutionProvider"),
+                ("tensorrt-rtx", "OnnxRuntimeRtxBackend", "NvTensorRTRTXExecutionProvider"),
+            )
         ),
     )
 }
 DEFAULT = "onnxruntime"
+
+
+def _providers() -> list[str]:
+    import onnxruntime
+
+    return onnxruntime.get_available_providers()
 
 
 def open_backend(name: str = DEFAULT, threads: int | None = None, precision: str = "fp32") -> Backend:

@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 
 from bskim_export.backends.base import thread_count
+from bskim_export.bundle import Graph, Manifest
 from bskim_export.errors import BundleError
 
 _pool_threads: int | None = None
@@ -29,18 +30,16 @@ class OnnxRuntimeBackend:
     precision = "fp32"
 
     def __init__(self, threads: int | None = None):
-        self.threads = _share_pool(threads)
+        self.threads = share_pool(threads)
 
-    def load(self, path: Path) -> "OnnxRuntimeEngine":
-        """Compile one ONNX file. Raises BundleError if ONNX Runtime refuses it."""
-        options = ort.SessionOptions()
-        options.use_per_session_threads = False
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.use_env_allocators", "1")
+    def load(self, folder: Path, manifest: Manifest, graph: Graph) -> "OnnxRuntimeEngine":
+        """Compile one graph of the bundle in `folder`. Raises BundleError if ONNX Runtime refuses it."""
+        path = folder / graph.file
         try:
-            return OnnxRuntimeEngine(ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
+            session = ort.InferenceSession(str(path), session_options(), providers=["CPUExecutionProvider"])
         except Exception as error:  # pybind raises a class per status code, none of them public
             raise BundleError(f"ONNX Runtime {ort.__version__} cannot load '{path}': {error}") from error
+        return OnnxRuntimeEngine(session)
 
     def to_device(self, array: np.ndarray) -> ort.OrtValue:
         """Return an array as an input that several runs can share."""
@@ -63,7 +62,16 @@ class OnnxRuntimeEngine:
         return dict(zip(self._outputs, self._session.run_with_ort_values(self._outputs, feeds), strict=True))
 
 
-def _share_pool(threads: int | None) -> int:
+def session_options() -> ort.SessionOptions:
+    """Return the options of a session that uses what `share_pool` made."""
+    options = ort.SessionOptions()
+    options.use_per_session_threads = False
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    return options
+
+
+def share_pool(threads: int | None) -> int:
     """Create the process-wide pool and arena at the first call; later calls keep them and say so if they differ."""
     global _pool_threads
     wanted = thread_count(threads)

@@ -8,6 +8,7 @@ import numpy as np
 import openvino as ov
 
 from bskim_export.backends.base import thread_count
+from bskim_export.bundle import Graph, Manifest
 from bskim_export.errors import BundleError, InputError
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
@@ -42,8 +43,9 @@ class OpenVinoBackend:
             "ENABLE_CPU_PINNING": False,  # engines of one bundle take turns on the same cores
         }
 
-    def load(self, path: Path) -> "OpenVinoEngine":
-        """Compile one ONNX file. Raises BundleError if OpenVINO refuses it."""
+    def load(self, folder: Path, manifest: Manifest, graph: Graph) -> "OpenVinoEngine":
+        """Compile one graph of the bundle in `folder`. Raises BundleError if OpenVINO refuses it."""
+        path = folder / graph.file
         try:
             return OpenVinoEngine(self._core.compile_model(str(path), "CPU", self._config))
         except RuntimeError as error:

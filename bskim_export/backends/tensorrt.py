@@ -4,6 +4,7 @@ TensorRT-RTX compiles for a compute capability that it is told, on any machine; 
 are strongly typed here: every tensor has the precision that the graph gives it, so there is nothing to fall back to.
 """
 
+import importlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +26,7 @@ def load_polygraphy(name: str) -> ModuleType:
     try:
         import polygraphy.config
 
-        __import__("tensorrt_rtx" if name == RTX else "tensorrt")
+        library_version(name)
         if "polygraphy.backend.trt" not in sys.modules:  # it reads the switch when it is imported, and only then
             polygraphy.config.USE_TENSORRT_RTX = name == RTX
         from polygraphy.backend import trt
@@ -36,6 +37,14 @@ def load_polygraphy(name: str) -> ModuleType:
         raise InputError(f"polygraphy drives the other TensorRT in this process already; use {name} in one of its own.")
     G_LOGGER.module_severity = G_LOGGER.ERROR
     return trt
+
+
+def library_version(name: str) -> str:
+    """Return the version of TensorRT-RTX or full TensorRT. Raises MissingExtraError if it is not installed."""
+    try:
+        return str(importlib.import_module("tensorrt_rtx" if name == RTX else "tensorrt").__version__)
+    except ImportError as error:
+        raise missing_extra(error.name or name, name, f"The {name} backend") from error
 
 
 def build_engine(

@@ -18,6 +18,7 @@ from torch import Tensor
 from bskim_export.backends.base import thread_count
 from bskim_export.backends.torch_fusion import Attention, find_attention
 from bskim_export.backends.torch_ops import DTYPES, OPERATORS
+from bskim_export.bundle import Graph, Manifest
 from bskim_export.errors import BundleError, InputError, missing_extra
 
 
@@ -48,8 +49,9 @@ class TorchBackend:
         self._fused = _load_kernel() if fused else None
         self._weights: dict[tuple[Path, int, int], Tensor] = {}
 
-    def load(self, path: Path) -> "TorchEngine":
+    def load(self, folder: Path, manifest: Manifest, graph: Graph) -> "TorchEngine":
         """Read one ONNX file. Raises BundleError if it cannot be read or has an operator that is not known."""
+        path = folder / graph.file
         try:
             graph = onnx.load(str(path), load_external_data=False).graph
         except Exception as error:  # protobuf's own, which differs between its versions

@@ -91,6 +91,7 @@ def measure(
     max_seq_len: int,
     progress: Callable[[], None],
     handle_impossible_answer: bool = False,
+    warm_up: bool = False,
 ) -> None:
     """Measure all rows, taking turns at every question, so that a machine that slows down slows all alike.
 
@@ -99,14 +100,19 @@ def measure(
     Args:
         progress: called after each question of each of the two passes
         handle_impossible_answer: the empty answer may be given; for data sets with questions that have none
+        warm_up: run everything once before, for what a process sees that has been up for long: OpenVINO compiles
+            kernels for every new shape
     """
     options = {
         "max_answer_len": MAX_ANSWER_LEN,
         "max_seq_len": max_seq_len,
         "handle_impossible_answer": handle_impossible_answer,
     }
+    parts = [questions[i : i + 8 * batch_size] for i in range(0, len(questions), 8 * batch_size)]
     for row in rows:  # engines and caches are warm before the first measurement
-        row.pipeline.run(question=questions[0].question, context=questions[0].context, **options)
+        for part in parts if warm_up else [questions[:1]]:
+            for size in (1, batch_size):
+                row.pipeline.run(**_texts(part), **options, batch_size=size)
     for n, question in enumerate(questions):
         for row in _turn(rows, n):
             start = time.perf_counter()
@@ -115,16 +121,17 @@ def measure(
             row.predictions.append(answer["answer"])
             _record(row)
         progress()
-    size = 8 * batch_size
-    for n, start in enumerate(range(0, len(questions), size)):
-        part = questions[start : start + size]
-        texts = {"question": [q.question for q in part], "context": [q.context for q in part]}
+    for n, part in enumerate(parts):
         for row in _turn(rows, n):
             begin = time.perf_counter()
-            row.pipeline.run(**texts, **options, batch_size=batch_size)
+            row.pipeline.run(**_texts(part), **options, batch_size=batch_size)
             row.batch_seconds += time.perf_counter() - begin
         for _ in part:
             progress()
+
+
+def _texts(questions: Sequence[Question]) -> dict:
+    return {"question": [q.question for q in questions], "context": [q.context for q in questions]}
 
 
 def summarise(row: Row, baseline: Row, questions: Sequence[Question], backend: str) -> dict:

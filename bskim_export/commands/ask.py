@@ -6,8 +6,7 @@ import click
 from rich.text import Text
 
 import bskim_export
-from bskim_export.backends.catalogue import open_backend
-from bskim_export.commands.common import backend_options, console, tidy
+from bskim_export.commands.common import backend_options, console, open_for, tidy
 from bskim_export.errors import InputError
 from bskim_export.runtime.pipeline import QAPipeline
 
@@ -38,7 +37,7 @@ def main(engines, question, context, path, threshold, threads, precision, backen
             context = click.get_text_stream("stdin").read() if str(path) == "-" else path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"'{path}' cannot be read as UTF-8 text: {error}") from None
-    qa = QAPipeline(engines, threshold=threshold, backend=open_backend(backend_name, threads, precision))
+    qa = QAPipeline(engines, threshold=threshold, backend=open_for(engines, backend_name, threads, precision))
     answer = qa.run(question=question, context=context, max_answer_len=30, return_skim=True)
     console.print(Text.assemble(("Question  ", "bold"), question))
     console.print(render_passage(context, answer))

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 import bskim_export
-from bskim_export.commands.common import backend_options, console, note, parse_numbers, tidy
+from bskim_export.commands.common import backend_options, console, note, open_for, parse_numbers, tidy
 from bskim_export.whole import write_json
 
 
@@ -40,6 +40,8 @@ from bskim_export.whole import write_json
     help="Impose the share of each window's passage blocks kept after each layer, best-scored first (the "
     "last share serves all later layers). Measures speed only: the answers mean nothing.",
 )
+@click.option("--warm-up", is_flag=True, help="Run everything once before measuring, for the times of a process that "
+              "has been up for long. OpenVINO compiles kernels for every new shape.")  # fmt: skip
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as JSON.")
 @click.version_option(bskim_export.__version__)
 @tidy
@@ -55,6 +57,7 @@ def main(
     backend_name,
     threshold,
     keep_schedule,
+    warm_up,
     json_path,
 ):
     """Measure the bundle ENGINES (default: engines/) on real questions.
@@ -67,7 +70,6 @@ def main(
     """
     from rich.progress import track
 
-    from bskim_export.backends.catalogue import open_backend
     from bskim_export.bench.report import describe_machine, print_table
     from bskim_export.bench.rows import RecordingPipeline, make_rows, measure, paper_speedup, summarise
     from bskim_export.data.question import sample
@@ -82,12 +84,12 @@ def main(
     found = read_questions(dataset, tell)
     impossible = any(not q.gold for q in found)
     questions = sample(found, limit, seed)
-    backend = open_backend(backend_name, threads, precision)
+    backend = open_for(engines, backend_name, threads, precision)
     pipeline = RecordingPipeline(engines, threshold=threshold, backend=backend)
     rows = make_rows(pipeline, keep_schedule)
     max_seq_len = max_seq_len or pipeline.manifest.model.max_seq_len
     bar = iter(track(range(2 * len(questions)), description="Measuring", console=console))
-    measure(rows, questions, batch_size, max_seq_len, lambda: next(bar, None), impossible)
+    measure(rows, questions, batch_size, max_seq_len, lambda: next(bar, None), impossible, warm_up)
     next(bar, None)
     report = {
         "dataset": {
@@ -98,6 +100,7 @@ def main(
             "limit": limit,
             "max_seq_len": max_seq_len,
             "batch_size": batch_size,
+            "warm_up": warm_up,
         },
         "machine": describe_machine(backend),
         "model": pipeline.manifest.model.source,

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 import bskim_export
-from bskim_export.commands.common import backend_options, console, errors, note, tidy
+from bskim_export.commands.common import backend_options, console, errors, note, open_for, tidy
 from bskim_export.errors import InputError
 
 
@@ -45,7 +45,6 @@ def main(engines, recipe, curve, work_dir, threads, precision, backend_name, **o
       bskim-calibrate engines/ --dataset held_out.json --risk 0.02 --sample 2000
       bskim-calibrate engines/ --recipe squad --curve curve.svg
     """
-    from bskim_export.backends.catalogue import open_backend
     from bskim_export.calibrate.evidence import write_calibration
     from bskim_export.calibrate.plot import SUFFIXES, check_plotting, plot_curve
     from bskim_export.calibrate.recipes import Recipe, load_recipe, override
@@ -63,7 +62,7 @@ def main(engines, recipe, curve, work_dir, threads, precision, backend_name, **o
     elif curve and curve.suffix != ".json":
         raise InputError(f"--curve writes .json, {', '.join(SUFFIXES)}; '{curve}' is neither.")
     work_dir = work_dir or engines.with_name(f"{engines.resolve().name}.calibration")
-    backend = open_backend(backend_name, threads, precision)
+    backend = open_for(engines, backend_name, threads, precision)
     machine = f"{backend.name} {backend.version}, {backend.precision}, {backend.threads} threads"
     pipeline = QAPipeline(engines, backend=backend)
     questions = answerable(read_questions(chosen.dataset, note))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bskim_export.commands.common import backend_options, console, note, tidy
+from bskim_export.commands.common import backend_options, console, note, open_for, tidy
 from bskim_export.whole import write_json
 
 
@@ -29,14 +29,13 @@ def main(engines, other, dataset, limit, seed, threshold, max_seq_len, threads, 
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from bskim_export.backends.catalogue import open_backend
     from bskim_export.bench.compare import answer_all, figures
     from bskim_export.data.question import sample
     from bskim_export.data.readers import read_questions
     from bskim_export.runtime.pipeline import QAPipeline
 
     questions = sample(read_questions(dataset, note), limit, seed)
-    backend = open_backend(backend_name, threads, precision)
+    backend = open_for(engines, backend_name, threads, precision)
     dense = QAPipeline(engines, threshold=0, backend=backend)
     if other:
         ways = {"ENGINES": dense, "OTHER": QAPipeline(other, threshold=0, backend=backend)}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from bskim_export.commands.common import console, tidy
-from bskim_export.errors import BundleError, InputError
+from bskim_export.commands.common import console, parse_capability, tidy
+from bskim_export.errors import BundleError
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -46,7 +46,7 @@ def main(engines, targets, batch_size):
                         build_engine(
                             engines / (graph.symmetric or graph.file),
                             profile.shapes(graph.inputs, manifest.model),
-                            compute_capability=_parse(target),
+                            compute_capability=parse_capability(target),
                         )
                     )
                     seconds.append(time.perf_counter() - start)
@@ -58,10 +58,3 @@ def main(engines, targets, batch_size):
     console.print(table)
     for what, why in refused.items():
         console.print(f"{what}: {why}", highlight=False, markup=False)
-
-
-def _parse(text: str) -> tuple[int, int]:
-    major, dot, minor = text.strip().partition(".")
-    if not (dot and major.isdigit() and minor.isdigit()):
-        raise InputError(f"A compute capability is a number like 8.9, got '{text}'.")
-    return int(major), int(minor)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 import bskim_export
-from bskim_export.commands.common import console, parse_numbers, tidy
+from bskim_export.commands.common import console, parse_capability, parse_numbers, tidy
 from bskim_export.errors import CheckpointError, InputError, missing_extra
 
 
@@ -22,7 +22,7 @@ def list_backends(context: click.Context, parameter: click.Parameter, wanted: bo
     for header in ("backend", "device", "precisions", "installed"):
         table.add_column(header)
     for entry in CATALOGUE.values():
-        found = entry.installed or f"no: pip install 'bskim-export\\[{entry.extra}]'"
+        found = entry.installed or f"no: {entry.how}".replace("[", r"\[")
         table.add_row(entry.name, entry.device, ", ".join(entry.precisions), found)
     console.print(table)
     context.exit()
@@ -74,11 +74,17 @@ def list_backends(context: click.Context, parameter: click.Parameter, wanted: bo
               "kept by one side only.  [default: 0.02]")  # fmt: skip
 @click.option("--max-f1-drop", type=click.FloatRange(min=0), metavar="POINTS", help="Below fp32: F1 that the precision "
               "may cost.  [default: 0.3]")  # fmt: skip
+@click.option("--backend", "backend_name", type=click.Choice(["tensorrt-rtx", "tensorrt"]), help="Also compile for an "
+              "NVIDIA GPU, ahead of time; the bundle still runs everywhere else.")  # fmt: skip
+@click.option("--compute-capability", metavar="8.9,12.0", help="Of the GPUs to compile for; TensorRT-RTX needs none "
+              "of them.  [default: of the GPU at hand]")  # fmt: skip
+@click.option("--max-batch", type=click.IntRange(min=1), default=8, show_default=True, help="Windows that may run "
+              "together in compiled engines.")  # fmt: skip
 @click.option("--list-backends", is_flag=True, is_eager=True, expose_value=False, callback=list_backends,
               help="Say which backends are installed, and how to get the others, and exit.")  # fmt: skip
 @click.version_option(bskim_export.__version__)
 @tidy
-def main(model, out, skim_layers, threshold, max_seq_len, precision, recipe, verify_questions, **gate):
+def main(model, out, skim_layers, threshold, max_seq_len, precision, recipe, verify_questions, **options):
     """Split MODEL into stages and skim predictors, export them to ONNX, and prove them against PyTorch.
 
     MODEL is a Hugging Face model directory, a hub id, or a model.pt written by bskim_export.save_checkpoint. BERT,
@@ -89,6 +95,7 @@ def main(model, out, skim_layers, threshold, max_seq_len, precision, recipe, ver
     Examples:
       bskim-export examples/minilm-l6-squad --out engines/
       bskim-export model.pt --out engines/ --skim-layers 1,3,5
+      bskim-export model.pt --out engines/ --precision fp16 --backend tensorrt-rtx --compute-capability 8.9
       bskim-export deepset/bert-base-cased-squad2 --out dense/
     """
     try:
@@ -102,7 +109,10 @@ def main(model, out, skim_layers, threshold, max_seq_len, precision, recipe, ver
     from bskim_export.data.question import sample
     from bskim_export.data.squad import load_squad
 
-    limits = limits_for(precision, **gate)
+    backend_name, capability, max_batch = (options.pop(n) for n in ("backend_name", "compute_capability", "max_batch"))
+    limits = limits_for(precision, **options)
+    if capability and not backend_name:
+        raise InputError("--compute-capability says what to compile for; pass --backend tensorrt-rtx with it.")
     if recipe is not None and precision != "int8":
         raise InputError("--recipe says what INT8 is calibrated on; pass --precision int8 with it.")
     with console.status(f"Loading {model}"):
@@ -113,6 +123,7 @@ def main(model, out, skim_layers, threshold, max_seq_len, precision, recipe, ver
             checkpoint.model.set_max_seq_len(max_seq_len)
         questions = sample(load_squad("squad"), verify_questions or (32 if precision == "fp32" else 200))
         calibration = _load_calibration(recipe or "int8") if precision == "int8" else None
+    engines = _plan_engines(checkpoint.describe(), backend_name, capability, max_batch) if backend_name else []
     layers = checkpoint.model.skim.layers
     if not layers and threshold is not None:
         raise CheckpointError("--threshold has no meaning for this model: it has no skim predictors.")
@@ -132,6 +143,7 @@ def main(model, out, skim_layers, threshold, max_seq_len, precision, recipe, ver
             limits=limits,
             calibration=calibration,
             questions=questions,
+            engines=engines,
             progress=progress,
         )
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
@@ -152,6 +164,13 @@ def main(model, out, skim_layers, threshold, max_seq_len, precision, recipe, ver
             "The model has no skim predictors, so this bundle is dense: every block is computed. To add predictors "
             "without touching the model's weights: bskim-train --freeze --model MODEL --dataset FILE"
         )
+
+
+def _plan_engines(model, backend_name: str, capabilities: str | None, max_batch: int) -> list:
+    from bskim_export.backends.tensorrt_engine import make_set
+
+    targets = [parse_capability(c) for c in capabilities.split(",")] if capabilities else [None]
+    return [make_set(model, backend_name, target, max_batch) for target in targets]
 
 
 def _load_calibration(name: str):

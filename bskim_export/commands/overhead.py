@@ -4,9 +4,8 @@ from pathlib import Path
 
 import click
 
-from bskim_export.backends.catalogue import open_backend
 from bskim_export.bench.overhead import measure_overhead
-from bskim_export.commands.common import backend_options, console, tidy
+from bskim_export.commands.common import backend_options, console, open_for, tidy
 from bskim_export.data.question import sample
 from bskim_export.data.squad import load_squad
 from bskim_export.runtime.pipeline import QAPipeline
@@ -20,7 +19,7 @@ from bskim_export.runtime.pipeline import QAPipeline
 @tidy
 def main(engines, count, repeats, threads, precision, backend_name):
     """Print how much slower the staged model is than one whole graph when nothing is dropped."""
-    pipeline = QAPipeline(engines, backend=open_backend(backend_name, threads, precision))
+    pipeline = QAPipeline(engines, backend=open_for(engines, backend_name, threads, precision))
     limit = pipeline.manifest.model.max_seq_len
     windows = [w for q in sample(load_squad(), count) for w in pipeline.windows(q.question, q.context, limit, 128)]
     windows = sorted(windows[:count], key=lambda w: len(w.input_ids))

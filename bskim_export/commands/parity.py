@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bskim_export.commands.common import backend_options, console, note, tidy
+from bskim_export.commands.common import backend_options, console, note, open_for, tidy
 from bskim_export.errors import missing_extra
 
 
@@ -29,12 +29,11 @@ def main(model, engines, dataset, limit, threads, precision, backend_name):
         raise missing_extra(error.name or "torch", "export", "parity") from error
     from rich.progress import track
 
-    from bskim_export.backends.catalogue import open_backend
     from bskim_export.data.question import sample
     from bskim_export.data.readers import read_questions
     from bskim_export.runtime.pipeline import QAPipeline
 
-    backend = open_backend(backend_name, threads, precision)
+    backend = open_for(engines, backend_name, threads, precision)
     pipeline = QAPipeline(engines, backend=backend)
     checkpoint = load_checkpoint(model, pipeline.manifest.skim_layers)
     questions = sample(read_questions(dataset, note), limit)

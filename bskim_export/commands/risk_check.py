@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from bskim_export.commands.calibrate_report import Steps, answerable
-from bskim_export.commands.common import backend_options, console, note, tidy
+from bskim_export.commands.common import backend_options, console, note, open_for, tidy
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -33,14 +33,13 @@ def main(
     """
     import numpy as np
 
-    from bskim_export.backends.catalogue import open_backend
     from bskim_export.calibrate.recipes import Recipe
     from bskim_export.calibrate.risk import check_splits
     from bskim_export.calibrate.session import Session
     from bskim_export.data.readers import read_questions
     from bskim_export.runtime.pipeline import QAPipeline
 
-    backend = open_backend(backend_name, threads, precision)
+    backend = open_for(engines, backend_name, threads, precision)
     pipeline = QAPipeline(engines, backend=backend)
     questions = answerable(read_questions(dataset, note))
     total = min(len(questions), sample or len(questions))

@@ -4,6 +4,8 @@ import inspect
 import json
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
@@ -13,9 +15,11 @@ from tokenizers import Tokenizer
 
 import bskim_export
 from bskim_export.backends.catalogue import open_backend
+from bskim_export.backends.tensorrt_engine import build_all
 from bskim_export.bundle import (
     REPORT,
     TOKENIZER,
+    EngineSet,
     Graph,
     Manifest,
     Stage,
@@ -52,6 +56,7 @@ def export_bundle(
     limits: Limits | None = None,
     calibration: Calibration | None = None,
     questions: Sequence[Question] | None = None,
+    engines: Sequence[EngineSet] = (),
     progress: Progress = lambda what, done, total: None,
 ) -> tuple[Manifest, Parity]:
     """Export a model to a bundle, prove it against PyTorch, and put it at `out` in one step.
@@ -64,10 +69,11 @@ def export_bundle(
         calibration: for int8, the questions that show what values the model computes with; default: 100 of SQuAD's dev
             set
         questions: real questions for the proof; default: 32 of SQuAD's dev set, 200 below fp32
+        engines: what TensorRT is to compile, see `backends.tensorrt_engine.make_set`
         progress: told how far it is
 
     Raises:
-        BundleError: `out` is something else than a bundle.
+        BundleError: `out` is something else than a bundle, or TensorRT refuses a graph.
         InputError: there is no such precision.
         ParityError: the graphs do not do what PyTorch does; `out` is as it was.
 
@@ -99,6 +105,10 @@ def export_bundle(
         check(parity, limits or limits_for(precision))
         report = {"parity": {"reference": f"torch {torch.__version__}, eager", **parity.as_dict()}}
         (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        manifest = replace(read_manifest(folder), engines=list(engines))
+        for one in engines:
+            build_all(folder, manifest, one, partial(progress, f"Compiling for {one.compute_capability}"))
+        write_manifest(folder, manifest)
     return read_manifest(out), parity
 
 

@@ -101,7 +101,7 @@ class Orchestrator:
         return {name for graph in graphs for name in graph.inputs}
 
     def _load(self, graph: Graph):
-        return self._backend.load(self._folder / graph.file)
+        return self._backend.load(self._folder, self._manifest, graph)
 
 
 class _Batch:

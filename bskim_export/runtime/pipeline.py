@@ -1,11 +1,12 @@
 """QAPipeline: questions and contexts in, answers out."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from bskim_export.backends.base import Backend
-from bskim_export.backends.catalogue import open_backend
+from bskim_export.backends.choose import choose_backend
 from bskim_export.bundle import TOKENIZER, read_manifest, verify_files
 from bskim_export.errors import InputError
 from bskim_export.runtime.arguments import parse_examples
@@ -14,6 +15,8 @@ from bskim_export.runtime.orchestrator import Orchestrator, WindowResult
 from bskim_export.runtime.policy import Policy, Thresholds, check_threshold
 from bskim_export.runtime.skipped import skipped_ranges
 from bskim_export.runtime.windows import Window, WindowMaker
+
+log = logging.getLogger("bskim_export")
 
 
 class QAPipeline:
@@ -25,7 +28,8 @@ class QAPipeline:
         threads: threads for one operator; default: the cores this process may use
         batch_size: windows that run together; answers do not depend on it
         threshold: 0 (the dense model) to 1, for every layer; default: the bundle's own thresholds
-        backend: what runs the graphs; default: ONNX Runtime on the CPU
+        backend: what runs the graphs; default: what the bundle holds engines for, if that runs here, else ONNX Runtime
+            on the CPU. `backend_reason` says why it is that one
 
     Raises:
         BundleError: the bundle is missing, incomplete, damaged or of another version.
@@ -53,8 +57,10 @@ class QAPipeline:
             by_layer = dict.fromkeys(self.manifest.skim_layers, check_threshold(threshold))
         self.policy: Policy = Thresholds(by_layer)
         verify_files(folder, self.manifest)
+        self.backend_reason = "it was asked for"
         if backend is None:
-            backend = open_backend(threads=threads)
+            backend, self.backend_reason = choose_backend(self.manifest, threads)
+            log.info("%s runs '%s': %s.", backend.name, folder, self.backend_reason)
         self.batch_size = _at_least(1, "batch_size", batch_size)
         self.windows = WindowMaker(folder / TOKENIZER, self.manifest.model)
         self.orchestrator = Orchestrator(folder, self.manifest, backend)

@@ -1,0 +1,94 @@
+"""ONNX Runtime on an NVIDIA GPU, through its CUDA, TensorRT or TensorRT-RTX execution provider.
+
+Tensors stay in the GPU's memory between engines (IOBinding). Not yet run on a GPU; the tests run the same code on the
+CPU's provider.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from bskim_export.backends.onnxruntime import session_options, share_pool
+from bskim_export.bundle import Graph, Manifest
+from bskim_export.errors import BundleError, InputError
+
+
+class OnnxRuntimeCudaBackend:
+    """Sessions on the GPU.
+
+    Raises:
+        InputError: this ONNX Runtime was built without the execution provider.
+    """
+
+    name = "onnxruntime-cuda"
+    provider = "CUDAExecutionProvider"
+    device = "cuda"
+    version = ort.__version__
+    precision = "fp32"
+
+    def __init__(self, threads: int | None = None):
+        if self.provider not in ort.get_available_providers():
+            raise InputError(
+                f"The {self.name} backend needs an ONNX Runtime with {self.provider}; this one has "
+                f"{', '.join(ort.get_available_providers())}. Install onnxruntime-gpu in place of onnxruntime."
+            )
+        self.threads = share_pool(threads)
+
+    def load(self, folder: Path, manifest: Manifest, graph: Graph) -> "BoundEngine":
+        """Compile one graph of the bundle in `folder`.
+
+        Raises:
+            BundleError: ONNX Runtime refuses it, or its GPU libraries do not load, upon which it would quietly take
+                the CPU.
+        """
+        path = folder / graph.file
+        try:
+            session = ort.InferenceSession(str(path), session_options(), providers=[self.provider])
+        except Exception as error:  # pybind raises a class per status code, none of them public
+            raise BundleError(f"ONNX Runtime {ort.__version__} cannot load '{path}': {error}") from error
+        if (taken := session.get_providers()[0]) != self.provider:
+            raise BundleError(
+                f"ONNX Runtime {ort.__version__} cannot use {self.provider} and would take {taken}. Its "
+                "messages above say which library does not load; CUDA and cuDNN must be of the versions that it wants."
+            )
+        return BoundEngine(session, self.device)
+
+    def to_device(self, array: np.ndarray) -> ort.OrtValue:
+        """Return an array's copy in the GPU's memory."""
+        return ort.OrtValue.ortvalue_from_numpy(array, self.device, 0)
+
+    def to_host(self, tensor: ort.OrtValue) -> np.ndarray:
+        """Return the values of an engine's output."""
+        return tensor.numpy()
+
+
+class OnnxRuntimeTensorRtBackend(OnnxRuntimeCudaBackend):
+    """Sessions that TensorRT compiles when they are loaded."""
+
+    name, provider = "onnxruntime-tensorrt", "TensorrtExecutionProvider"
+
+
+class OnnxRuntimeRtxBackend(OnnxRuntimeCudaBackend):
+    """Sessions that TensorRT-RTX compiles when they are loaded."""
+
+    name, provider = "onnxruntime-tensorrt-rtx", "NvTensorRTRTXExecutionProvider"
+
+
+class BoundEngine:
+    """One session whose inputs and outputs are in a device's memory."""
+
+    def __init__(self, session: ort.InferenceSession, device: str):
+        self._session, self._device = session, device
+        self._outputs = [o.name for o in session.get_outputs()]
+
+    def run(self, feeds: Mapping[str, ort.OrtValue]) -> dict[str, ort.OrtValue]:
+        """Run the graph."""
+        binding = self._session.io_binding()
+        for name, value in feeds.items():
+            binding.bind_ortvalue_input(name, value)
+        for name in self._outputs:
+            binding.bind_output(name, self._device)
+        self._session.run_with_iobinding(binding)
+        return dict(zip(self._outputs, binding.get_outputs(), strict=True))

@@ -1,0 +1,148 @@
+"""Engines of TensorRT: made ahead of time or at the first load, kept in the bundle, run on its GPU.
+
+Building needs no GPU with TensorRT-RTX, and is tested so. Running needs one, and has not been tried (docs/backends.md).
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import local
+from typing import Any
+
+import numpy as np
+
+from bskim_export.backends.base import thread_count
+from bskim_export.backends.engine_cache import EngineKey, find_engine, keep_engine
+from bskim_export.backends.nvidia import compute_capability
+from bskim_export.backends.profiles import Profile, Shape
+from bskim_export.backends.tensorrt import FULL, RTX, build_engine, library_version, load_polygraphy
+from bskim_export.bundle import EngineSet, Graph, Manifest, Model
+from bskim_export.errors import InputError
+
+WEIGHTS = "onnx/weights.bin"
+log = logging.getLogger("bskim_export")
+
+
+def make_set(model: Model, name: str, capability: tuple[int, int] | None = None, max_batch_size: int = 8) -> EngineSet:
+    """Return what to build: for a GPU of a compute capability, by default the one at hand, and batches up to a size.
+
+    Raises:
+        InputError: there is none at hand; or full TensorRT is to build for another one.
+        MissingExtraError: that TensorRT is not installed.
+    """
+    version = library_version(name)
+    here = compute_capability()
+    if capability is None and here is None:
+        raise InputError(f"There is no NVIDIA GPU here; say for which {name} shall build: --compute-capability 8.9.")
+    if name == FULL and capability not in (None, here):
+        raise InputError(f"{FULL} builds for the GPU at hand only. For another one, take {RTX}.")
+    device = ".".join(map(str, capability or here))
+    profile = Profile.of(model, max_batch_size)
+    return EngineSet(name, version, device, list(profile.batch_size), list(profile.length))
+
+
+def find_or_build(folder: Path, manifest: Manifest, graph: Graph, engines: EngineSet) -> tuple[bytes, str]:
+    """Return a graph's engine, and "" or why it had to be built. A bundle that cannot be written to keeps its own."""
+    file = graph.symmetric or graph.file
+    profile = Profile(tuple(engines.batch_size), tuple(engines.length))
+    key = EngineKey(
+        graph=manifest.files[file],
+        weights=manifest.files[WEIGHTS],
+        runtime=f"{engines.backend} {engines.version}",
+        device=engines.compute_capability,
+        precision=manifest.precision,
+        profile={"batch_size": engines.batch_size, "length": engines.length},
+    )
+    place, name = folder / engines.folder, Path(graph.file).stem
+    data, why = find_engine(place, name, key)
+    if data is None:
+        target = tuple(int(n) for n in engines.compute_capability.split("."))
+        data = build_engine(folder / file, profile.shapes(graph.inputs, manifest.model), engines.backend, target)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            keep_engine(place, name, key, data)
+        except OSError as error:
+            log.warning("The engine of %s was built but not kept: %s", file, error)
+    return data, why
+
+
+def build_all(folder: Path, manifest: Manifest, engines: EngineSet, progress: Callable[[int, int], None]) -> None:
+    """Build the engines of a bundle that are not there yet.
+
+    Args:
+        progress: told how many of how many are done
+    """
+    graphs = [g for s in manifest.stages for g in (s.graph, s.skim) if g is not None]
+    graphs += [manifest.dense] if manifest.dense not in graphs else []
+    for done, graph in enumerate(graphs):
+        progress(done, len(graphs))
+        find_or_build(folder, manifest, graph, engines)
+    progress(len(graphs), len(graphs))
+
+
+class TensorRtBackend:
+    """Engines for the GPU at hand: those of the bundle, or, with one line in the log that says why, built at load.
+
+    Raises:
+        InputError: there is no GPU.
+        MissingExtraError: TensorRT or polygraphy is not installed.
+    """
+
+    name, precision = RTX, "fp32"
+
+    def __init__(self, threads: int | None = None):
+        self.threads, self.version = thread_count(threads), library_version(self.name)
+        self._trt = load_polygraphy(self.name)
+        if compute_capability() is None:
+            raise InputError(f"The {self.name} backend runs on an NVIDIA GPU, and there is none here.")
+
+    def load(self, folder: Path, manifest: Manifest, graph: Graph) -> "TensorRtEngine":
+        """Return a graph's engine. Raises BundleError if TensorRT refuses it."""
+        device = ".".join(map(str, compute_capability()))
+        fitting = [e for e in manifest.engines if (e.backend, e.compute_capability) == (self.name, device)]
+        engines = fitting[0] if fitting else make_set(manifest.model, self.name)
+        if engines.version != self.version:
+            engines = EngineSet(self.name, self.version, device, engines.batch_size, engines.length)
+        data, why = find_or_build(folder, manifest, graph, engines)
+        if why:
+            log.warning("Built the %s engine of %s: %s.", self.name, graph.file, why)
+        profile = Profile(tuple(engines.batch_size), tuple(engines.length))
+        return TensorRtEngine(self._trt, data, profile, profile.shapes(graph.inputs, manifest.model))
+
+    def to_device(self, array: np.ndarray) -> Any:
+        """Return an array's copy in the GPU's memory."""
+        from polygraphy.cuda import DeviceArray
+
+        device = DeviceArray(shape=array.shape, dtype=array.dtype)
+        return device.copy_from(np.ascontiguousarray(array))
+
+    def to_host(self, tensor: Any) -> np.ndarray:
+        """Return the values of an engine's output."""
+        return tensor.numpy()
+
+
+class FullTensorRtBackend(TensorRtBackend):
+    """The same with full TensorRT."""
+
+    name = FULL
+
+
+class TensorRtEngine:
+    """One engine, with an execution context for each thread that runs it."""
+
+    def __init__(self, trt, data: bytes, profile: Profile, shapes: Mapping[str, tuple[Shape, Shape, Shape]]):
+        self._trt, self._profile, self._shapes, self._own = trt, profile, shapes, local()
+        self._engine = trt.EngineFromBytes(data)()
+
+    def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+        """Run the graph. Outputs are the context's own memory: the next run of the same thread overwrites them.
+
+        Raises:
+            InputError: an input is larger than the engine was built for.
+        """
+        self._profile.check({name: tuple(tensor.shape) for name, tensor in feeds.items()}, self._shapes)
+        runner = getattr(self._own, "runner", None)
+        if runner is None:
+            runner = self._own.runner = self._trt.TrtRunner(self._engine)
+            runner.activate()
+        return dict(runner.infer(dict(feeds), copy_outputs_to_host=False))

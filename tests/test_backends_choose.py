@@ -1,0 +1,51 @@
+import re
+from dataclasses import replace
+
+import pytest
+
+from bskim_export import QAPipeline
+from bskim_export.backends import choose
+from bskim_export.backends.choose import choose_backend
+from bskim_export.bundle import EngineSet, read_manifest, write_manifest
+
+ADA = EngineSet("tensorrt-rtx", "1.7", "8.9", [8, 8], [384, 384])
+
+
+@pytest.mark.parametrize(
+    ("here", "reason"),
+    [(None, "no NVIDIA GPU"), ((8, 6), r"this GPU has 8\.6"), ((8, 9), "tensorrt-rtx is not installed")],
+)
+def test_engines_that_do_not_run_here_are_passed_over_with_the_reason(here, reason, tiny_bundle, monkeypatch):
+    monkeypatch.setattr(choose, "compute_capability", lambda: here)
+    monkeypatch.setattr(choose, "CATALOGUE", {})
+    manifest = replace(read_manifest(tiny_bundle()), engines=[ADA])
+    backend, why = choose_backend(manifest)
+    assert backend.name == "onnxruntime"
+    assert re.search(reason, why)
+    assert "tensorrt-rtx on compute capability 8.9" in why
+
+
+def test_a_gpu_library_that_does_not_load_leaves_a_bundle_that_answers(tiny_bundle, monkeypatch):
+    """The real backend: here it finds no GPU, whatever the driver was said to have."""
+    pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("polygraphy")
+    monkeypatch.setattr(choose, "compute_capability", lambda: (8, 9))
+    backend, why = choose_backend(replace(read_manifest(tiny_bundle()), engines=[ADA]))
+    assert backend.name == "onnxruntime"
+    assert "runs on an NVIDIA GPU, and there is none here" in why
+
+
+def test_the_pipeline_says_what_it_took_and_why(tiny_bundle, tmp_path, caplog):
+    folder = tmp_path / "engines"
+    folder.symlink_to(tiny_bundle())
+    with caplog.at_level("INFO", logger="bskim_export"):
+        qa = QAPipeline(folder)
+    assert qa.backend_reason == "the bundle holds no engines for a GPU"
+    assert f"onnxruntime runs '{folder}'" in caplog.text
+
+
+def test_engines_are_part_of_the_manifest(tiny_bundle, tmp_path):
+    manifest = replace(read_manifest(tiny_bundle()), engines=[ADA])
+    write_manifest(tmp_path, manifest)
+    assert read_manifest(tmp_path) == manifest
+    assert ADA.folder == "engines/tensorrt-rtx-8.9"
