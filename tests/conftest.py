@@ -1,5 +1,6 @@
 """Models and bundles that the tests share. The tiny ones are random; the MiniLM one is real and trained."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -204,6 +205,21 @@ def minilm_bundle(minilm, squad, tmp_path_factory) -> Path:
 def minilm_qa(minilm_bundle) -> QAPipeline:
     """A pipeline over it."""
     return QAPipeline(minilm_bundle)
+
+
+@pytest.fixture
+def logged() -> list[str]:
+    """The lines that bskim_export logs during a test."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = logging.getLogger("bskim_export")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel("INFO")
+    yield lines
+    logger.removeHandler(handler)
+    logger.setLevel(before)
 
 
 def run_in_triton_interpreter(program: str, *arguments) -> None:

@@ -35,13 +35,12 @@ def test_a_gpu_library_that_does_not_load_leaves_a_bundle_that_answers(tiny_bund
     assert "runs on an NVIDIA GPU, and there is none here" in why
 
 
-def test_the_pipeline_says_what_it_took_and_why(tiny_bundle, tmp_path, caplog):
+def test_the_pipeline_says_what_it_took_and_why(tiny_bundle, tmp_path, logged):
     folder = tmp_path / "engines"
     folder.symlink_to(tiny_bundle())
-    with caplog.at_level("INFO", logger="bskim_export"):
-        qa = QAPipeline(folder)
+    qa = QAPipeline(folder)
     assert qa.backend_reason == "the bundle holds no engines for a GPU"
-    assert f"onnxruntime runs '{folder}'" in caplog.text
+    assert logged == [f"onnxruntime runs '{folder}': {qa.backend_reason}."]
 
 
 def test_engines_are_part_of_the_manifest(tiny_bundle, tmp_path):
