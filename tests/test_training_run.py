@@ -97,7 +97,7 @@ def test_frozen_training_changes_no_weight_of_the_model_and_needs_no_cache(
         torch.testing.assert_close(value, trained[name], rtol=0.05, atol=0.02)
 
 
-@pytest.mark.parametrize("change", [{"skim_training": True}, {"skim_aware": 0.1},
+@pytest.mark.parametrize("change", [{"skim_training": True},
                                     {"layers": (1,), "alpha": 1.0, "layer_weights": (2.0,)},
                                     {"block_size": 1, "predictor": "diagonal", "epochs": 0.3}, {"alpha": 0.0},
                                     {"block_size": 64, "epochs": 0.3}])  # fmt: skip
@@ -120,11 +120,10 @@ def test_predictors_of_the_wanted_kind_are_trained_on_and_others_replaced(fresh,
     assert load_checkpoint(tmp_path / "third.pt").model.skim.predictor == "diagonal"
 
 
-@pytest.mark.parametrize("change", [{"skim_training": True, "skim_aware": 0.1}, {"skim_aware": 0.1, "freeze": True},
-                                    {"skim_aware": 0.1, "alpha": 0.0}])  # fmt: skip
+@pytest.mark.parametrize("change", [{"freeze": True}, {"alpha": 0.0}])
 def test_settings_that_exclude_each_other_are_refused(change):
-    with pytest.raises(InputError, match="skim_aware"):
-        replace(SETTINGS, **change)
+    with pytest.raises(InputError, match="skim_training"):
+        replace(SETTINGS, skim_training=True, **change)
 
 
 def test_a_finished_run_is_not_overwritten_and_an_unfinished_one_keeps_its_settings(fresh, data, tmp_path):

@@ -57,10 +57,6 @@ def _parse(context, parameter, pairs):
               help="What each predictor's loss counts. [default: 1 each]")  # fmt: skip
 @click.option("--skim-training", is_flag=True, help="Hide refused blocks from later layers while training (the paper's "
               "Table 3, row 4).")  # fmt: skip
-@click.option("--skim-aware", type=click.FloatRange(0, 1, True, True), metavar="PROBABILITY", help="In a second pass, "
-              "hide blocks with a lower keep probability from later layers, those with an answer excepted, and learn "
-              "the answers of the first, so that they bear what skimming drops. For a last, short run on a model that "
-              "has predictors.")  # fmt: skip
 @click.option("--evidence", is_flag=True, help="Label blocks with supporting facts positive too (Table 3, row 12).")
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), help="[default: the preset's]")

@@ -131,7 +131,6 @@ class BlockSkimForQuestionAnswering(nn.Module):
         token_type_ids: Tensor | None = None,
         question_mask: Tensor | None = None,
         skim: float | None = None,
-        needed: Tensor | None = None,
     ) -> SkimOutput:
         """Run all layers over all tokens, and every predictor (paper: how the model is trained).
 
@@ -141,7 +140,6 @@ class BlockSkimForQuestionAnswering(nn.Module):
                 those of token type 0, in windows that have others too
             skim: hide passage blocks that a predictor gives a keep probability below this from all later layers, and
                 give their tokens the logit DROPPED (paper, Table 3, row 4, at 0.5); default: hide none
-            needed: bool [B, K], blocks that are not hidden whatever their scores
         """
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
@@ -156,10 +154,8 @@ class BlockSkimForQuestionAnswering(nn.Module):
             if i in self.skim.layers:
                 skim_logits[i] = self.predictors[str(i)](view)
                 if skim is not None:
-                    hidden_blocks = view.passage & (skim_logits[i].float().softmax(-1)[..., 1] < skim)
-                    if needed is not None:
-                        hidden_blocks &= ~needed
-                    real = real & ~hidden_blocks.repeat_interleave(self.skim.block_size, dim=1)
+                    refused = view.passage & (skim_logits[i].float().softmax(-1)[..., 1] < skim)
+                    real = real & ~refused.repeat_interleave(self.skim.block_size, dim=1)
         start, end = self.family.head(self.backbone)(hidden).unbind(-1)
         if skim is not None:
             start, end = (logits.masked_fill(~real, DROPPED) for logits in (start, end))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bskim_export.model.qa import DROPPED, BlockSkimForQuestionAnswering, SkimOutput
+from bskim_export.model.qa import BlockSkimForQuestionAnswering, SkimOutput
 from bskim_export.training.features import NO_LABEL
 
 
@@ -20,8 +20,6 @@ class LossSettings:
     layer_weights: what each predictor's loss counts, first to last; None for 1 each, as in the paper
     frozen: the model's own weights stay as they are, only the predictors learn (Table 3, row 3)
     skim: refused blocks are invisible to later layers (Table 3, row 4)
-    aware: beside the plain pass there is a second one, in which blocks with a keep probability below this are invisible
-        to later layers, those with an answer excepted; its answers are to be those of the first
     """
 
     alpha: float = 0.1
@@ -29,7 +27,6 @@ class LossSettings:
     layer_weights: tuple[float, ...] | None = None
     frozen: bool = False
     skim: bool = False
-    aware: float | None = None
 
 
 class SkimObjective(nn.Module):
@@ -63,9 +60,6 @@ class SkimObjective(nn.Module):
         blocks = sum((w * one for w, one in zip(weights, losses, strict=True)), start=torch.zeros(()))
         answer = qa_loss(out, inputs["attention_mask"], start_positions, end_positions)
         loss = blocks if self.settings.frozen else answer + self.settings.alpha * blocks
-        if self.settings.aware is not None:
-            skimmed = self.model(**inputs, skim=self.settings.aware, needed=block_labels == 1)
-            loss = loss + consistency_loss(out, skimmed, inputs["attention_mask"])
         return {"loss": loss, "qa_loss": answer.detach(), "counts": count_blocks(out.skim_logits, block_labels)}
 
 
@@ -75,20 +69,6 @@ def qa_loss(out: SkimOutput, attention_mask: Tensor, start_positions: Tensor, en
         F.cross_entropy(logits.float().masked_fill(attention_mask == 0, torch.finfo(torch.float32).min), positions)
         for logits, positions in ((out.start_logits, start_positions), (out.end_logits, end_positions))
     ]
-    return sum(losses) / 2
-
-
-def consistency_loss(plain: SkimOutput, skimmed: SkimOutput, attention_mask: Tensor) -> Tensor:
-    """Return how far the answers of a pass with hidden blocks are from those of the plain pass, which teaches: the
-    Kullback-Leibler divergence of starts and ends over the tokens that both see."""
-    seen = (attention_mask == 1) & (skimmed.start_logits > DROPPED)
-    least = torch.finfo(torch.float32).min
-    losses = []
-    for name in ("start_logits", "end_logits"):
-        teacher, student = (
-            getattr(out, name).float().masked_fill(~seen, least).log_softmax(-1) for out in (plain, skimmed)
-        )
-        losses.append(F.kl_div(student, teacher.detach(), reduction="batchmean", log_target=True))
     return sum(losses) / 2
 
 

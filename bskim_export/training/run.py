@@ -172,7 +172,6 @@ def _prepare(
         settings.layer_weights,
         settings.freeze,
         settings.skim_training,
-        settings.skim_aware,
     )
     return SkimTrainer(SkimObjective(model, losses), args, features, lengths, collator, rates, evaluation), evaluation
 

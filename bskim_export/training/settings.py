@@ -42,7 +42,6 @@ class TrainSettings:
     learning_rate, predictor_learning_rate: linear decay to 0 after the first `warmup` share of the steps
     prune_heads: share of each layer's attention heads that are removed before training, the least important ones
     skim_training: refused blocks are invisible to later layers while training (the paper's Table 3, row 4)
-    skim_aware: in a second pass, blocks with a keep probability below this are, and it learns the answers of the first
     dropout: instead of the model's own
     early_stopping: epochs without a better F1 on the held-out questions after which training ends, with the best
         weights
@@ -61,7 +60,6 @@ class TrainSettings:
     freeze: bool = False
     prune_heads: float | None = None
     skim_training: bool = False
-    skim_aware: float | None = None
     evidence: bool = False
     epochs: float = 2.0
     batch_size: int = 16
@@ -79,17 +77,11 @@ class TrainSettings:
     trainer: dict | None = None
 
     def __post_init__(self):
-        if self.skim_training and self.skim_aware is not None:
+        if self.skim_training and self.alpha == 0:
+            raise InputError("With alpha 0 the model gets no predictors, so skim_training hides nothing.")
+        if self.skim_training and self.freeze:
             raise InputError(
-                "skim_training and skim_aware exclude each other: one hides blocks in the only pass, one in a second."
-            )
-        skims = self.skim_training or self.skim_aware is not None
-        if skims and self.alpha == 0:
-            raise InputError("With alpha 0 the model gets no predictors, so skim_training and skim_aware hide nothing.")
-        if skims and self.freeze:
-            raise InputError(
-                "freeze trains each predictor by itself, on the model as it is; skim_training and skim_aware are for "
-                "models that learn."
+                "freeze trains each predictor by itself, on the model as it is; skim_training is for models that learn."
             )
 
     def check_resumable(self, folder: Path) -> None:
