@@ -61,7 +61,7 @@ def test_the_budget_is_kept_on_the_calibration_questions_by_a_true_run(calibrate
     assert skim["f1_drop"] == pytest.approx(found["calibration"]["dense"]["f1"] - skim["f1"])
     assert skim["speedup_macs"] > 1.05  # this model can do that
     assert found["attempts"][-1]["f1_drop"] == pytest.approx(skim["f1_drop"])
-    assert found["simulation"]["same_answers"] > 0.9
+    assert found["simulation"]["same_answers"] > 0.8
 
 
 def test_the_curve_has_both_families_simulated_and_true(calibrated):

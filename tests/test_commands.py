@@ -43,6 +43,35 @@ def test_a_keep_schedule_keeps_those_shares_of_the_passage_blocks(minilm_bundle,
     assert skim["kept_blocks"][2] == skim["kept_blocks"][5] < skim["kept_blocks"][1]
 
 
+def test_speed_ups_can_be_over_another_bundles_dense_model(minilm_bundle, tiny_bundle, tmp_path):
+    done = run("bench", tiny_bundle(), "--baseline", minilm_bundle, "--warm-up", "--limit", 3, "--json", tmp_path / "r")
+    assert done.exit_code == 0, done.output
+    assert "over the row 'baseline'" in " ".join(done.output.split())
+    rows = {row["name"]: row for row in json.loads((tmp_path / "r").read_text())["rows"]}
+    assert list(rows) == ["dense-padded", "dense", "skim", "baseline"]
+    assert rows["baseline"]["speedup_macs"] == rows["baseline"]["speedup_time"] == 1
+    assert rows["dense"]["speedup_macs"] > 10  # so much smaller is the tiny model
+    assert len(rows["baseline"]["kept_blocks"]) == 6
+
+
+def test_parity_of_a_bundle_on_a_backend_is_counted(minilm_bundle):
+    done = run("parity", EXAMPLE, minilm_bundle, "--limit", 3, "--backend", "onnxruntime")
+    assert done.exit_code == 0, done.output
+    output = " ".join(done.output.split())
+    assert "against PyTorch on 3 questions of squad (0 ties left out): 0 of" in output
+    assert "0 answers differ (100.0% the same)" in output
+
+
+def test_the_cost_of_engines_is_printed_and_refusals_with_it(tiny_bundle):
+    pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("polygraphy")
+    done = run("engine-cost", tiny_bundle("bert", (), "diagonal"), "--compute-capability", "8.9,1.0")
+    assert done.exit_code == 0, done.output
+    assert "1 of 1" in done.output  # the one stage is the dense graph too
+    assert "0 of 1" in done.output
+    assert "cannot compile" in done.output
+
+
 def test_a_dense_bundle_is_benched_without_a_skim_row(tiny_bundle, tmp_path):
     done = run("bench", tiny_bundle("bert", ()), "--limit", 3, "--json", tmp_path / "report.json")
     assert done.exit_code == 0, done.output
@@ -94,6 +123,10 @@ def test_the_empty_answer_is_allowed_only_where_a_question_may_have_none(minilm_
         (("bench", "nowhere", "--dataset", "missing.json"), "There is no file 'missing.json'"),
         (("bench", "nowhere", "--keep-schedule", "1,x"), "numbers separated by commas"),
         (("export", "nowhere/at/all"), "does not exist"),
+        (("export", EXAMPLE, "--compute-capability", "8.9"), "pass --backend tensorrt-rtx with it"),
+        (("export", EXAMPLE, "--recipe", "int8"), "pass --precision int8 with it"),
+        (("export", EXAMPLE, "--backend", "tensorrt-rtx", "--compute-capability", "ada"), "a number like 8.9"),
+        (("engine-cost", "nowhere"), "bskim-export MODEL --out nowhere"),
         (("export", EXAMPLE, "--skim-layers", "9"), "no predictor for layers [9]"),
         (("ask", "nowhere", "--question", "Who?"), "--context, or its file"),
         (("ask", "nowhere", "--question", "Who?", "--file", "missing.txt"), "cannot be read"),

@@ -66,8 +66,17 @@ class Row:
     kept: np.ndarray | None = None
 
 
-def make_rows(pipeline: RecordingPipeline, keep_schedule: Sequence[float] | None = None) -> list[Row]:
-    """Return the rows over one set of engines; the skim row is left out for a bundle without predictors."""
+def make_rows(
+    pipeline: RecordingPipeline,
+    keep_schedule: Sequence[float] | None = None,
+    baseline: RecordingPipeline | None = None,
+) -> list[Row]:
+    """Return the rows over one set of engines; the skim row is left out for a bundle without predictors.
+
+    Args:
+        keep_schedule: instead of the pipeline's thresholds
+        baseline: another bundle, whose dense model is one more row
+    """
     model = pipeline.manifest.model
     dense = copy.copy(pipeline)
     dense.policy = Thresholds({})
@@ -79,8 +88,12 @@ def make_rows(pipeline: RecordingPipeline, keep_schedule: Sequence[float] | None
         if keep_schedule:
             skim.policy = KeepSchedule(keep_schedule)
         rows.append(Row("skim", skim, skims=True))
+    if baseline is not None:
+        other = copy.copy(baseline)
+        other.policy = Thresholds({})
+        rows.append(Row("baseline", other))
     for row in rows:
-        row.kept = np.zeros(model.num_layers, np.int64)
+        row.kept = np.zeros(row.pipeline.manifest.model.num_layers, np.int64)
     return rows
 
 
@@ -135,7 +148,7 @@ def _texts(questions: Sequence[Question]) -> dict:
 
 
 def summarise(row: Row, baseline: Row, questions: Sequence[Question], backend: str) -> dict:
-    """Return a row of the report; speed-ups are over `baseline`, the unpadded dense row."""
+    """Return a row of the report; speed-ups are over `baseline`, an unpadded dense row."""
     p50, p95, p99 = np.percentile(np.array(row.seconds) * 1e3, [50, 95, 99])
     return {
         "name": row.name,

@@ -40,6 +40,8 @@ from bskim_export.whole import write_json
     help="Impose the share of each window's passage blocks kept after each layer, best-scored first (the "
     "last share serves all later layers). Measures speed only: the answers mean nothing.",
 )
+@click.option("--baseline", type=click.Path(path_type=Path), metavar="ENGINES", help="Another bundle, say of a finer "
+              "precision, whose dense model is one more row; speed-ups are then over that.")  # fmt: skip
 @click.option("--warm-up", is_flag=True, help="Run everything once before measuring, for the times of a process that "
               "has been up for long. OpenVINO compiles kernels for every new shape.")  # fmt: skip
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as JSON.")
@@ -57,6 +59,7 @@ def main(
     backend_name,
     threshold,
     keep_schedule,
+    baseline,
     warm_up,
     json_path,
 ):
@@ -86,7 +89,9 @@ def main(
     questions = sample(found, limit, seed)
     backend = open_for(engines, backend_name, threads, precision)
     pipeline = RecordingPipeline(engines, threshold=threshold, backend=backend)
-    rows = make_rows(pipeline, keep_schedule)
+    other = RecordingPipeline(baseline, threshold=0, backend=backend) if baseline else None
+    rows = make_rows(pipeline, keep_schedule, other)
+    over = rows[-1] if baseline else rows[1]
     max_seq_len = max_seq_len or pipeline.manifest.model.max_seq_len
     bar = iter(track(range(2 * len(questions)), description="Measuring", console=console))
     measure(rows, questions, batch_size, max_seq_len, lambda: next(bar, None), impossible, warm_up)
@@ -105,14 +110,14 @@ def main(
         "machine": describe_machine(backend),
         "model": pipeline.manifest.model.source,
         "keep_schedule": keep_schedule,
-        "rows": [summarise(row, rows[1], questions, backend.name) for row in rows],
-        "speedup_macs_over_padded_512": paper_speedup(rows[-1], pipeline.manifest.model),
+        "rows": [summarise(row, over, questions, backend.name) for row in rows],
+        "speedup_macs_over_padded_512": paper_speedup(rows[-2] if baseline else rows[-1], pipeline.manifest.model),
     }
     if json_path:
         write_json(json_path, report)
     where = f"{backend.name} {backend.precision}, {backend.threads} threads"
     title = f"{report['model']} on {report['dataset']['name']}, {len(questions)} questions, {where}"
-    print_table(console, report["rows"], title, batch_size)
+    print_table(console, report["rows"], title, batch_size, over.name)
     console.print(
         "Counted as the paper counts, against windows padded to 512: "
         f"{report['speedup_macs_over_padded_512']:.2f}x fewer MACs, most of it for padding."
