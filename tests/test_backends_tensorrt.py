@@ -10,7 +10,7 @@ pytest.importorskip("tensorrt_rtx")
 pytest.importorskip("polygraphy")
 from bskim_export.backends.tensorrt import build_engine
 
-TARGETS = [(7, 5), (8, 6), (8, 9), (12, 0)]
+TARGETS = [(8, 6), (8, 9), (12, 0)]
 PROFILE = Profile((2, 4), (192, 384))
 
 
@@ -34,6 +34,12 @@ def test_every_graph_of_a_bundle_compiles_for_every_target(model, target, tiny_b
     manifest = read_manifest(folder)
     for graph in [manifest.dense, *(g for s in manifest.stages for g in (s.graph, s.skim) if g)]:
         assert len(compile_graph(folder, graph, target)) > 10_000
+
+
+def test_turing_is_refused_in_fp32(tiny_bundle):
+    folder = tiny_bundle("bert", (0, 1, 2), "question")
+    with pytest.raises(BundleError, match=r"cannot compile.*standard error, above"):  # "FP32 GEMM is not supported"
+        compile_graph(folder, read_manifest(folder).stages[1].graph, (7, 5))
 
 
 def test_a_target_that_does_not_exist_is_refused(tiny_bundle):

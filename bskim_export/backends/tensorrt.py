@@ -82,4 +82,6 @@ def build_engine(
         network = trt.NetworkFromOnnxPath(str(path), strongly_typed=True)
         return bytes(trt.EngineBytesFromNetwork(network, config)())
     except PolygraphyException as error:
-        raise BundleError(f"{name} cannot compile '{path}'; it says: {error}") from error
+        raise BundleError(
+            f"{name} cannot compile '{path}': {error} Its messages on standard error, above, say why."
+        ) from error
