@@ -5,6 +5,7 @@ Building needs no GPU with TensorRT-RTX, and is tested so. Running needs one, an
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from threading import local
 from typing import Any
@@ -41,10 +42,15 @@ def make_set(model: Model, name: str, capability: tuple[int, int] | None = None,
     return EngineSet(name, version, device, list(profile.batch_size), list(profile.length))
 
 
+def profile_of(engines: EngineSet) -> Profile:
+    """Return the optimization profile of a set of engines."""
+    return Profile(tuple(engines.batch_size), tuple(engines.length))
+
+
 def find_or_build(folder: Path, manifest: Manifest, graph: Graph, engines: EngineSet) -> tuple[bytes, str]:
     """Return a graph's engine, and "" or why it had to be built. A bundle that cannot be written to keeps its own."""
     file = graph.symmetric or graph.file
-    profile = Profile(tuple(engines.batch_size), tuple(engines.length))
+    profile = profile_of(engines)
     key = EngineKey(
         graph=manifest.files[file],
         weights=manifest.files[WEIGHTS],
@@ -101,12 +107,11 @@ class TensorRtBackend:
         device = ".".join(map(str, compute_capability()))
         fitting = [e for e in manifest.engines if (e.backend, e.compute_capability) == (self.name, device)]
         engines = fitting[0] if fitting else make_set(manifest.model, self.name)
-        if engines.version != self.version:
-            engines = EngineSet(self.name, self.version, device, engines.batch_size, engines.length)
+        engines = replace(engines, version=self.version)
         data, why = find_or_build(folder, manifest, graph, engines)
         if why:
             log.warning("Built the %s engine of %s: %s.", self.name, graph.file, why)
-        profile = Profile(tuple(engines.batch_size), tuple(engines.length))
+        profile = profile_of(engines)
         return TensorRtEngine(self._trt, data, profile, profile.shapes(graph.inputs, manifest.model))
 
     def to_device(self, array: np.ndarray) -> Any:

@@ -121,7 +121,7 @@ def main(model, out, skim_layers, threshold, max_seq_len, precision, recipe, ver
             checkpoint.model.set_thresholds(threshold)
         if max_seq_len is not None:
             checkpoint.model.set_max_seq_len(max_seq_len)
-        questions = sample(load_squad("squad"), verify_questions or (32 if precision == "fp32" else 200))
+        questions = sample(load_squad("squad"), verify_questions) if verify_questions else None
         calibration = _load_calibration(recipe or "int8") if precision == "int8" else None
     engines = _plan_engines(checkpoint.describe(), backend_name, capability, max_batch) if backend_name else []
     layers = checkpoint.model.skim.layers
