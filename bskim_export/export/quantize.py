@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from torch import nn
 
+from bskim_export.export.cpu_forms import fuse_products
 from bskim_export.export.observe import Observed
 from bskim_export.export.onnx_graph import GraphTemplate, as_array
 from bskim_export.export.weights import WeightStore
@@ -71,6 +72,8 @@ class QuantizedTemplate(GraphTemplate):
             node.replace_input_with(1, weights[weight])
         for weight in weights:
             del self.origins[weight.name], graph.initializers[weight.name]
+        if not signed:
+            fuse_products(self.model)
 
     def write(self, module: nn.Module, path, store: WeightStore) -> None:
         """Write the graph with the weights of `module`, quantised column by column."""
