@@ -9,6 +9,7 @@ from bskim_export.backends.catalogue import open_backend
 from bskim_export.bundle import read_manifest
 from bskim_export.data.question import sample
 from bskim_export.errors import InputError, ParityError
+from bskim_export.export.half_products import PRODUCTS
 from bskim_export.export.precision import in_precision
 from bskim_export.export.verify import EXACT, Limits, Parity, check, limits_for
 
@@ -53,6 +54,17 @@ def test_matrices_are_half_precision_and_the_islands_are_not(half):
             graph, known = types(folder, stage.skim.file)
             assert all(i.data_type != HALF[precision] for i in graph.initializer)
             assert known["keep_probability"] == onnx.TensorProto.FLOAT
+
+
+def test_fp16_has_no_products_of_fp32(half):
+    _, precision, folder = half
+    manifest = read_manifest(folder)
+    graphs = [manifest.dense, *(g for s in manifest.stages for g in (s.graph, s.skim) if g)]
+    kinds = set()
+    for one in graphs:
+        graph, known = types(folder, one.file)
+        kinds |= {known[v] for n in graph.node if n.op_type in PRODUCTS for v in [*n.input, *n.output] if v}
+    assert kinds == ({onnx.TensorProto.FLOAT16} if precision == "fp16" else {HALF["bf16"], onnx.TensorProto.FLOAT})
 
 
 def test_weights_take_half_the_room(half, tiny_bundle):

@@ -31,7 +31,9 @@ from bskim_export.checkpoint import Checkpoint
 from bskim_export.data.question import Question, sample
 from bskim_export.data.squad import load_squad
 from bskim_export.errors import InputError
+from bskim_export.export.cpu_forms import split_layer_norms
 from bskim_export.export.files import atomic_directory, check_target
+from bskim_export.export.half_products import halve_products
 from bskim_export.export.observe import Calibration, Observed, observe
 from bskim_export.export.onnx_graph import GraphTemplate, Input, dims, export_template, sharing
 from bskim_export.export.precision import PRECISIONS, in_precision
@@ -127,7 +129,12 @@ def _write(
     def write(kind: tuple, module: torch.nn.Module, inputs: dict[str, Input], outputs: tuple, name: str) -> Graph:
         progress("Exporting to ONNX", len(graphs), total)
         if kind not in templates:
-            templates[kind] = variants(export_template(module, inputs, outputs), module, observed)
+            template = export_template(module, inputs, outputs)
+            if precision in ("fp32", "int8"):  # the others are for GPUs, which have a kernel for LayerNormalization
+                split_layer_norms(template.model)
+            elif precision == "fp16":
+                halve_products(template.model)
+            templates[kind] = variants(template, module, observed)
         written = []
         for suffix, template in templates[kind].items():
             written.append(f"onnx/{name}{suffix}.onnx")
