@@ -6,12 +6,15 @@ from threading import local
 
 import numpy as np
 import openvino as ov
+from openvino.preprocess import PrePostProcessor
 
 from bskim_export.backends.base import thread_count
 from bskim_export.bundle import Graph, Manifest
 from bskim_export.errors import BundleError, InputError
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
+BETWEEN = {"context", "residual", "diagonal", "last_context", "last_residual"}
+"""Tensors that no one but engines reads."""
 
 
 class OpenVinoBackend:
@@ -47,7 +50,10 @@ class OpenVinoBackend:
         """Compile one graph of the bundle in `folder`. Raises BundleError if OpenVINO refuses it."""
         path = folder / graph.file
         try:
-            return OpenVinoEngine(self._core.compile_model(str(path), "CPU", self._config))
+            model = self._core.read_model(path)
+            if self.precision == "bf16":
+                model = _with_narrow_boundaries(model)
+            return OpenVinoEngine(self._core.compile_model(model, "CPU", self._config))
         except RuntimeError as error:
             raise BundleError(f"OpenVINO {self.version} cannot load '{path}': {error}") from error
 
@@ -58,6 +64,15 @@ class OpenVinoBackend:
     def to_host(self, tensor: ov.Tensor) -> np.ndarray:
         """Return the values of an engine's output."""
         return tensor.data
+
+
+def _with_narrow_boundaries(model: ov.Model) -> ov.Model:
+    """Let what goes from engine to engine be bf16, which is what it was computed in."""
+    conversion = PrePostProcessor(model)
+    for inputs, port in [(conversion.input, p) for p in model.inputs] + [(conversion.output, p) for p in model.outputs]:
+        if port.get_any_name() in BETWEEN:
+            inputs(port.get_any_name()).tensor().set_element_type(ov.Type.bf16)
+    return conversion.build()
 
 
 class OpenVinoEngine:
