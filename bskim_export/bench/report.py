@@ -9,12 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from bskim_export.backends.base import Backend
+from bskim_export.backends.nvidia import describe_gpu
 
 
 def describe_machine(backend: Backend) -> dict:
-    """Return what the figures depend on: processor, threads, versions."""
+    """Return what the figures depend on: processor, GPU if there is one, threads, versions."""
     return {
         "cpu": _cpu_name(),
+        "gpu": describe_gpu(),
         "threads": backend.threads,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
