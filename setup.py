@@ -10,5 +10,9 @@ setup(
         "bskim_export.plugins.diag_attention",
     ],
     package_dir={"bskim_export.recipes": "calibration", "bskim_export.plugins": "plugins"},
-    package_data={"bskim_export.data": ["*.json.gz", "*.md"], "bskim_export.recipes": ["*.toml"]},
+    package_data={
+        "bskim_export.bench": ["*.json"],
+        "bskim_export.data": ["*.json.gz", "*.md"],
+        "bskim_export.recipes": ["*.toml"],
+    },
 )

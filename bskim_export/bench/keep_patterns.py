@@ -1,0 +1,182 @@
+"""What became of real windows, recorded from a trained model, to time models whose weights are random.
+
+`keep_patterns.json` holds windows of SQuAD dev questions: how long each was, and after which layer of the example model
+each of its blocks was dropped, at the model's own thresholds and, for speed only, at one that is imposed and drops more
+than is good for the answers. It is made by
+
+    python -m bskim_export.bench.keep_patterns ENGINES
+
+of a bundle of the example model with predictors at all layers. A window that would have been run once more, with its
+best block held, is recorded as its first run only.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bskim_export.blocks import count_blocks, count_question_blocks
+from bskim_export.bundle import Manifest, Model
+from bskim_export.data.question import sample
+from bskim_export.data.squad import load_squad
+from bskim_export.errors import InputError
+from bskim_export.runtime.orchestrator import KEPT
+from bskim_export.runtime.pipeline import QAPipeline
+from bskim_export.runtime.policy import Thresholds
+from bskim_export.runtime.windows import Window
+from bskim_export.whole import write_json
+
+FILE = Path(__file__).with_name("keep_patterns.json")
+BLOCK_SIZE = 32
+IMPOSED = 0.05
+SETTINGS = ("own", "imposed")
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_KEPT = "-"
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What became of one real window.
+
+    length: real tokens; question_length: those before the first passage token; may_leave: see `Window`
+    dropped: by setting, the depth at which each block was dropped: layers done over layers there are, inf if it stayed
+    """
+
+    length: int
+    question_length: int
+    may_leave: bool
+    dropped: dict[str, tuple[float, ...]]
+
+
+def load_patterns(path: Path = FILE) -> list[Pattern]:
+    """Return the recorded windows.
+
+    Example:
+        >>> min(p.length for p in load_patterns()) > 30
+        True
+    """
+    recorded = json.loads(path.read_text(encoding="utf-8"))
+    patterns = []
+    for line in recorded["windows"]:
+        length, question_length, may_leave, *blocks = line.split()
+        depths = (tuple(_depth(mark, recorded["num_layers"]) for mark in marks) for marks in blocks)
+        dropped = dict(zip(SETTINGS, depths, strict=True))
+        patterns.append(Pattern(int(length), int(question_length), may_leave == "1", dropped))
+    return patterns
+
+
+def _depth(mark: str, num_layers: int) -> float:
+    return math.inf if mark == _KEPT else (_DIGITS.index(mark) + 1) / num_layers
+
+
+def draw_patterns(patterns: Sequence[Pattern], length: int, count: int) -> list[Pattern]:
+    """Return `count` of the windows that have at most `length` positions, the same ones every time.
+
+    So they have the mix of lengths that SQuAD has below `length`. Where there are fewer, they come round again.
+
+    Raises:
+        InputError: no window is that short.
+    """
+    fitting = [p for p in patterns if p.length <= length]
+    if not fitting:
+        raise InputError(f"No recorded window has at most {length} positions; the shortest that may be asked for is "
+                         f"{min(p.length for p in patterns)}.")  # fmt: skip
+    order = np.random.default_rng(0).permutation(len(fitting))
+    return [fitting[i] for i in np.resize(order, count)]
+
+
+def make_window(pattern: Pattern, model: Model, vocabulary: int, positions: int | None = None) -> Window:
+    """Return a window of random tokens, as long as a recorded one.
+
+    Args:
+        vocabulary: token ids below this
+        positions: pad it to so many; default: to whole blocks
+
+    Raises:
+        InputError: the model's blocks have another size than the recorded ones.
+    """
+    size = model.block_size
+    if size != BLOCK_SIZE:
+        raise InputError(f"The keep patterns were recorded in blocks of {BLOCK_SIZE}; this model's have {size}.")
+    padded = count_blocks(positions or pattern.length, size) * size
+    ids = np.full(padded, model.pad_token_id, np.int64)
+    ids[: pattern.length] = np.random.default_rng(pattern.length).integers(0, vocabulary, pattern.length)
+    types = np.zeros(padded, np.int64)
+    if model.type_vocab_size > 1:
+        types[pattern.question_length : pattern.length] = 1
+    places = np.arange(padded, dtype=np.int64) + model.position_offset
+    if model.pad_position is not None:
+        places[pattern.length :] = model.pad_position
+    asked = count_question_blocks(pattern.question_length, size)
+    nothing = None  # no encoding: a window of random tokens has no text, and nothing is decoded
+    return Window(ids, types, places, pattern.length, pattern.question_length, asked, pattern.may_leave, nothing)
+
+
+class Replay:
+    """A policy that drops of each window what was dropped when it was recorded, whatever the scores are.
+
+    A block that was dropped at some depth is dropped behind the first predictor at that depth or deeper. Every
+    predictor runs and its scores are read, as if they decided.
+
+    Args:
+        patterns: of the batch's windows, in order
+        setting: one of SETTINGS
+    """
+
+    def __init__(self, patterns: Sequence[Pattern], setting: str, manifest: Manifest):
+        depth = (np.array(manifest.skim_layers) + 1) / manifest.model.num_layers
+        layers = np.array([*manifest.skim_layers, KEPT])
+        # of every passage block of the batch, the layer after which it goes
+        self._after = np.concatenate(
+            [
+                layers[np.searchsorted(depth, np.array(p.dropped[setting])[_question_blocks(p) :] - 1e-9)]
+                for p in patterns
+            ]
+        )
+
+    def scores(self, layer: int) -> bool:
+        return True
+
+    def keep(self, layer: int, window: np.ndarray, score: np.ndarray, initial: np.ndarray) -> np.ndarray:
+        # what is scored is what no earlier layer dropped, in the order of the batch
+        return self._after[self._after >= layer] > layer
+
+
+def _question_blocks(pattern: Pattern) -> int:
+    return count_question_blocks(pattern.question_length, BLOCK_SIZE)
+
+
+def record(engines: Path, questions: int = 400) -> dict:
+    """Return what `keep_patterns.json` holds, from a random sample of SQuAD dev."""
+    qa = QAPipeline(engines)
+    model = qa.manifest.model
+    policies = [qa.policy, Thresholds(dict.fromkeys(qa.manifest.skim_layers, IMPOSED))]
+    lines = []
+    for question in sample(load_squad(), questions):
+        windows = qa.windows(question.question, question.context, model.max_seq_len, 128)
+        results = zip(windows, *(qa.orchestrator.run(windows, policy) for policy in policies), strict=True)
+        for window, *outcomes in results:
+            facts = (window.length, window.question_length, int(window.may_leave))
+            lines.append(" ".join([*map(str, facts), *(_marks(outcome.dropped_after) for outcome in outcomes)]))
+    return {
+        "about": f"Windows of {questions} questions of SQuAD 1.1 dev in the model below. A line is one window: its "
+        "tokens, those of its question, whether it may leave the batch, and for each block the layer after which it "
+        f"was dropped ({_KEPT} if it never was), first at the model's own thresholds, then at {IMPOSED} at every "
+        "layer, which is imposed to measure speed and no good for answers.",
+        "model": model.source,
+        "num_layers": model.num_layers,
+        "thresholds": qa.manifest.thresholds,
+        "windows": lines,
+    }
+
+
+def _marks(dropped_after: np.ndarray) -> str:
+    return "".join(_KEPT if layer == KEPT else _DIGITS[layer] for layer in dropped_after)
+
+
+if __name__ == "__main__":
+    write_json(FILE, record(Path(sys.argv[1])))
