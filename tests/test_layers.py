@@ -10,7 +10,8 @@ RANK = {
 }  # fmt: skip
 TORCH_FREE = ("blocks", "bundle", "whole", "errors", "backends", "data", "runtime", "bench", "calibrate")
 TORCHS_OWN = [PACKAGE / "backends" / name for name in ("torch.py", "torch_ops.py", "torch_fusion.py")]
-"""The backend that is about PyTorch; nothing imports it unless it is asked for."""
+TORCHS_OWN.append(PACKAGE / "bench" / "kernel.py")
+"""The backend that is about PyTorch, and what times its kernel; nothing imports them unless they are asked for."""
 FILES = [p for p in sorted(PACKAGE.rglob("*.py")) if p != PACKAGE / "__init__.py"]
 
 

@@ -19,6 +19,8 @@ _COMMANDS = {
     "overhead": "Measure what splitting into stages costs.",
     "cold-start": "Measure a fresh process, from a bundle to its first answer.",
     "parity": "Count where a bundle on a backend and PyTorch disagree.",
+    "gpu-bench": "Time a bundle or a published shape on a GPU, over batch sizes and lengths.",
+    "kernel-cost": "Check and time the fused attention kernel.",
     "export-cost": "Measure the export of a model of a published shape.",
     "engine-cost": "Measure how long TensorRT-RTX takes to compile a bundle.",
 }

@@ -1,0 +1,74 @@
+"""bskim kernel-cost: the fused attention kernel on this GPU, checked and timed."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from bskim_export.commands.common import console, errors, tidy
+from bskim_export.errors import missing_extra
+from bskim_export.whole import write_json
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--heads", type=click.IntRange(min=1), multiple=True, default=(12, 16), show_default=True,
+              help="Attention heads: BERT-base has 12, BERT-large 16. Several may be given, and of the next options "
+              "too.")  # fmt: skip
+@click.option("--batch-size", "batch_sizes", type=click.IntRange(min=1), multiple=True, default=(1, 8, 32),
+              show_default=True, help="Windows in a batch.")  # fmt: skip
+@click.option("--length", "lengths", type=click.IntRange(min=1), multiple=True, default=(128, 256, 384),
+              show_default=True, help="Positions of a window at most.")  # fmt: skip
+@click.option("--precision", "precisions", type=click.Choice(["fp16", "bf16", "fp32"]), multiple=True,
+              default=("fp16",), show_default=True)  # fmt: skip
+@click.option("--head-size", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--repeats", type=click.IntRange(min=1), default=30, show_default=True, help="Measurements of each way.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures as JSON.")
+@tidy
+def main(heads, batch_sizes, lengths, precisions, head_size, repeats, json_path):
+    """Compile the fused attention kernel, compare it with NumPy in float64 on ragged batches, and time it.
+
+    It is timed against the plain graph, which it replaces, and against torch's fused attention, which gives no diagonal
+    blocks. In Triton's interpreter (TRITON_INTERPRET=1) it is compared only. The exit code is 1 if it is wrong.
+    """
+    try:
+        import torch
+
+        from bskim_export.bench.kernel import choose_device, measure_kernel
+    except ImportError as error:
+        raise missing_extra(error.name or "torch", "torch-cuda", "kernel-cost") from error
+    from rich.box import SIMPLE_HEAD
+    from rich.progress import track
+    from rich.table import Table
+
+    from bskim_export.backends.nvidia import describe_gpu
+
+    device = choose_device(precisions)
+    gpu = describe_gpu() if device.type == "cuda" else None
+    cases = [(h, b, n, p) for p in precisions for h in heads for b in batch_sizes for n in lengths]
+    results = []
+    for head, size, length, precision in track(cases, "Kernel", console=console):
+        results.append(measure_kernel(head, head_size, size, length, precision, repeats, device))
+    if json_path:
+        versions = {"torch": torch.__version__, "triton": _triton_version()}
+        date = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(json_path, {"gpu": gpu, "versions": versions, "date": date, "results": results})
+    where = f"{gpu['name']}, driver {gpu['driver']}" if gpu else "Triton's interpreter"
+    table = Table(title=f"diag_attention on {where}; ms", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    ways = ("kernel", "kernel, no diagonal", "plain graph", "SDPA")
+    for header in ("precision", "heads", "batch", "length", "differs by", *(w.replace(", ", ",\n") for w in ways)):
+        table.add_column(header, justify="right", no_wrap=True)
+    for r in results:
+        off = f"{r['max_difference']['kernel']:.1e}" + ("" if r["right"] else " WRONG")
+        times = [f"{r['ms'][way]:.3f}" if r["ms"] else "-" for way in ways]
+        table.add_row(r["precision"], str(r["heads"]), str(r["batch_size"]), str(r["length"]), off, *times)
+    console.print(table)
+    if wrong := [r for r in results if not r["right"]]:
+        errors.print(f"[red]Error:[/red] the kernel is more than {wrong[0]['limit']} off the reference.")
+        sys.exit(1)
+
+
+def _triton_version() -> str:
+    import triton
+
+    return triton.__version__
