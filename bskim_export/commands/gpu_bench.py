@@ -1,0 +1,104 @@
+"""bskim gpu-bench: how fast skimming is on a GPU, over shapes, batch sizes and lengths."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+import bskim_export
+from bskim_export.backends.catalogue import CATALOGUE
+from bskim_export.commands.common import console, note, tidy
+from bskim_export.errors import InputError
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--shape", "shapes", multiple=True, default=("bert-base", "bert-large"), show_default=True,
+              help="bert-base, bert-large or another that export-cost knows, with random weights; or the path of a "
+              "bundle. Several may be given, and of the next options too.")  # fmt: skip
+@click.option("--batch-size", "batch_sizes", type=click.IntRange(min=1), multiple=True, default=(1, 8, 32),
+              show_default=True, help="Windows that run together.")  # fmt: skip
+@click.option("--length", "lengths", type=click.IntRange(min=1), multiple=True, default=(128, 256, 384, 512),
+              show_default=True, help="What padded windows have, and others at most.")  # fmt: skip
+@click.option("--backend", "names", type=click.Choice(list(CATALOGUE)), multiple=True, metavar="NAME",
+              help="See `bskim-export --list-backends`; also one of the CPU.  [default: every one for a GPU that works "
+              "here]")  # fmt: skip
+@click.option("--precision", type=click.Choice(["fp16", "fp32", "bf16"]), default="fp16", show_default=True,
+              help="Of the random models; a bundle has its own.")  # fmt: skip
+@click.option("--windows", type=click.IntRange(min=1), default=32, show_default=True,
+              help="Different windows to time, at least.")  # fmt: skip
+@click.option("--repeats", type=click.IntRange(min=1), default=20, show_default=True, help="Runs of each batch.")
+@click.option("--tokenizer", "tokenizer_of", default="examples/minilm-l6-squad", show_default=True,
+              help="A checkpoint directory whose tokenizer the random models get.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Keep the random models' bundles here, and "
+              "use those that are there.  [default: they are thrown away]")  # fmt: skip
+@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write figures here after "
+              "each combination; one that is there already, at the same settings, is not measured again.")  # fmt: skip
+@tidy
+def main(shapes, batch_sizes, lengths, names, precision, windows, repeats, tokenizer_of, out, json_path):
+    """Time the three rows (dense padded, dense, skim) on recorded keep patterns of real questions.
+
+    Every backend runs in a process of its own. What fails, for want of memory for example, is reported in its row, and
+    the rest goes on. Run the same command again to go on after an interruption.
+    """
+    from rich.progress import Progress
+
+    from bskim_export.bench.gpu import find_backends, measure_all
+    from bskim_export.bench.gpu_report import Report, print_results
+    from bskim_export.bundle import read_manifest
+
+    report, used = Report(json_path), []
+    with console.status("Opening backends"):
+        machines, report.unavailable = find_backends(names)
+    for name, why in report.unavailable.items():
+        note(f"{name} is left out: {why}")
+    report.save()
+    if not machines:
+        raise InputError("No backend is left. To try the benchmark on the CPU, pass --backend onnxruntime.")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            bundles = {s: _find_bundle(s, precision, tokenizer_of, out or Path(folder)) for s in dict.fromkeys(shapes)}
+            with Progress(console=console) as bar:
+                task = bar.add_task("", total=len(bundles) * len(machines) * len(batch_sizes) * len(lengths))
+                for shape, bundle in bundles.items():
+                    for name, machine in machines.items():
+                        common = {
+                            "shape": shape,
+                            "precision": read_manifest(bundle).precision,
+                            "machine": machine,
+                            "release": bskim_export.__version__,
+                        }
+                        jobs = [
+                            {"batch_size": size, "length": length, "windows": windows, "repeats": repeats}
+                            for size in batch_sizes
+                            for length in lengths
+                        ]
+                        used += [common | job for job in jobs]
+                        todo = [job for job in jobs if not report.holds(common | job)]
+                        bar.update(task, description=f"{shape} on {name}", advance=len(jobs) - len(todo))
+                        for job, answer in zip(todo, measure_all(bundle, name, todo, max(batch_sizes)), strict=True):
+                            report.add(common | job, answer)
+                            bar.advance(task)
+        except KeyboardInterrupt:
+            kept = f"'{json_path}' holds what was measured" if json_path else "nothing was written"
+            note(f"Interrupted; {kept}. The same command goes on where this one ended.")
+            sys.exit(130)
+        finally:
+            found = [r for r in report.results if r["settings"] in used]
+            if found:
+                print_results(console, found)
+
+
+def _find_bundle(shape: str, precision: str, tokenizer_of: str, out: Path) -> Path:
+    """Return the bundle that is meant; a random model that is not in `out` yet is exported."""
+    from bskim_export.bundle import MANIFEST
+    from bskim_export.export.shapes import SHAPES, UNJUDGED, export_random
+
+    if (Path(shape) / MANIFEST).is_file():
+        return Path(shape)
+    if shape not in SHAPES:
+        raise InputError(f"'{shape}' is neither a bundle nor one of the shapes {', '.join(SHAPES)}.")
+    bundle = out / f"{shape}-{precision}"
+    if not (bundle / MANIFEST).is_file():
+        export_random(shape, tokenizer_of, bundle, precision, UNJUDGED[:2] if precision == "fp32" else UNJUDGED)
+    return bundle
