@@ -12,6 +12,7 @@ from bskim_export.backends.catalogue import CATALOGUE, open_backend
 from bskim_export.bench import gpu
 from bskim_export.bench.gpu import Rows, Worker, failed, measure_all
 from bskim_export.bench.gpu_report import Report
+from bskim_export.bundle import read_manifest
 from bskim_export.commands import main as group
 from bskim_export.errors import InputError
 from bskim_export.export import shapes
@@ -142,12 +143,12 @@ def test_a_dense_bundle_has_no_skim_row(tiny_bundle):
 
 def test_a_random_model_is_exported_once(tmp_path, monkeypatch):
     monkeypatch.setitem(shapes.SHAPES, "tiny", ("bert", SHAPE))
-    wanted = ("--shape", "tiny", "--precision", "fp16", "--batch-size", 1, "--out", tmp_path)
+    wanted = ("--shape", "tiny", "--precision", "fp16", "--predictors", 1, "--batch-size", 1, "--out", tmp_path)
     for _ in range(2):
         done = run(*wanted, "--json", tmp_path / "report.json")
         assert done.exit_code == 0, done.output
-        assert "tiny in fp16 on onnxruntime" in done.output
-        assert (tmp_path / "tiny-fp16" / "manifest.json").is_file()
+        assert "tiny in fp16, 1 predictors, on onnxruntime" in done.output
+        assert read_manifest(tmp_path / "tiny-fp16-1-predictors").skim_layers == [2]
         monkeypatch.setattr(shapes, "export_random", None)
 
 

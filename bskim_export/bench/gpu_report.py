@@ -62,7 +62,8 @@ def print_results(console: Console, results: Sequence[dict]) -> None:
         groups.setdefault(_title(result["settings"]), []).append(result)
     for title, group in groups.items():
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        for header in ("batch", "length", "real", "", "ms, median", "windows/s", "faster", "fewer\nMACs", "of MACs"):
+        times = ("ms, median", "windows/s", "faster", "fewer\nMACs", "faster\n/ MACs")
+        for header in ("batch", "length", "real", "", *times):
             table.add_column(header, justify="left" if header == "" else "right", no_wrap=True)
         reasons: list[str] = []
         for result in group:
@@ -84,7 +85,7 @@ def print_results(console: Console, results: Sequence[dict]) -> None:
             console.print(f"[{number}] {reason}", markup=False, highlight=False)
     console.print(
         f"ms: a batch. real: real tokens among the positions that dense-padded runs. faster, fewer MACs: over the row "
-        f"'{BASELINE}'. of MACs: the first over the second. Random weights or replayed patterns: answers mean nothing, "
+        f"'{BASELINE}'; then the first over the second. Random weights or replayed patterns: answers mean nothing, "
         "and skim-imposed drops more than is good for answers.",
         style="dim",
         highlight=False,
@@ -97,4 +98,5 @@ def _title(settings: dict) -> str:
     runs_on = f"{machine['cpu']}, {machine['threads']} threads"
     if gpu:
         runs_on = f"{gpu['name']}, driver {gpu['driver']}; {runs_on}"
-    return f"{settings['shape']} in {settings['precision']} on {backend}, {runs_on}"
+    predictors = f"{len(settings['skim_layers'])} predictors"
+    return f"{settings['shape']} in {settings['precision']}, {predictors}, on {backend}, {runs_on}"

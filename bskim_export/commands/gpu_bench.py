@@ -2,12 +2,14 @@
 
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import click
 
 import bskim_export
 from bskim_export.backends.catalogue import CATALOGUE
+from bskim_export.backends.tensorrt import FULL, RTX
 from bskim_export.commands.common import console, note, tidy
 from bskim_export.errors import InputError
 
@@ -25,6 +27,8 @@ from bskim_export.errors import InputError
               "here]")  # fmt: skip
 @click.option("--precision", type=click.Choice(["fp16", "fp32", "bf16"]), default="fp16", show_default=True,
               help="Of the random models; a bundle has its own.")  # fmt: skip
+@click.option("--predictors", type=click.IntRange(min=1), metavar="N", help="Of the random models, spread over their "
+              "layers; the patterns were recorded with 6.  [default: one at every layer]")  # fmt: skip
 @click.option("--windows", type=click.IntRange(min=1), default=32, show_default=True,
               help="Different windows to time, at least.")  # fmt: skip
 @click.option("--repeats", type=click.IntRange(min=1), default=20, show_default=True, help="Runs of each batch.")
@@ -35,7 +39,7 @@ from bskim_export.errors import InputError
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write figures here after "
               "each combination; one that is there already, at the same settings, is not measured again.")  # fmt: skip
 @tidy
-def main(shapes, batch_sizes, lengths, names, precision, windows, repeats, tokenizer_of, out, json_path):
+def main(shapes, batch_sizes, lengths, names, precision, predictors, windows, repeats, tokenizer_of, out, json_path):
     """Time the three rows (dense padded, dense, skim) on recorded keep patterns of real questions.
 
     Every backend runs in a process of its own. What fails, for want of memory for example, is reported in its row, and
@@ -57,16 +61,20 @@ def main(shapes, batch_sizes, lengths, names, precision, windows, repeats, token
         raise InputError("No backend is left. To try the benchmark on the CPU, pass --backend onnxruntime.")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            bundles = {s: _find_bundle(s, precision, tokenizer_of, out or Path(folder)) for s in dict.fromkeys(shapes)}
+            find = partial(_find_bundle, precision, predictors, tokenizer_of, out or Path(folder))
+            bundles = {shape: find(shape) for shape in dict.fromkeys(shapes)}
             with Progress(console=console) as bar:
                 task = bar.add_task("", total=len(bundles) * len(machines) * len(batch_sizes) * len(lengths))
                 for shape, bundle in bundles.items():
+                    manifest = read_manifest(bundle)
                     for name, machine in machines.items():
                         common = {
                             "shape": shape,
-                            "precision": read_manifest(bundle).precision,
+                            "precision": manifest.precision,
+                            "skim_layers": manifest.skim_layers,
                             "machine": machine,
                             "release": bskim_export.__version__,
+                            "engines_for": max(batch_sizes) if name in (RTX, FULL) else None,
                         }
                         jobs = [
                             {"batch_size": size, "length": length, "windows": windows, "repeats": repeats}
@@ -89,7 +97,7 @@ def main(shapes, batch_sizes, lengths, names, precision, windows, repeats, token
                 print_results(console, found)
 
 
-def _find_bundle(shape: str, precision: str, tokenizer_of: str, out: Path) -> Path:
+def _find_bundle(precision: str, predictors: int | None, tokenizer_of: str, out: Path, shape: str) -> Path:
     """Return the bundle that is meant; a random model that is not in `out` yet is exported."""
     from bskim_export.bundle import MANIFEST
     from bskim_export.export.shapes import SHAPES, UNJUDGED, export_random
@@ -98,7 +106,8 @@ def _find_bundle(shape: str, precision: str, tokenizer_of: str, out: Path) -> Pa
         return Path(shape)
     if shape not in SHAPES:
         raise InputError(f"'{shape}' is neither a bundle nor one of the shapes {', '.join(SHAPES)}.")
-    bundle = out / f"{shape}-{precision}"
+    bundle = out / f"{shape}-{precision}{f'-{predictors}-predictors' if predictors else ''}"
     if not (bundle / MANIFEST).is_file():
-        export_random(shape, tokenizer_of, bundle, precision, UNJUDGED[:2] if precision == "fp32" else UNJUDGED)
+        options = UNJUDGED[:2] if precision == "fp32" else UNJUDGED
+        export_random(shape, tokenizer_of, bundle, precision, options, predictors)
     return bundle
