@@ -8,7 +8,7 @@ import torch
 from conftest import run_in_triton_interpreter
 
 from bskim_export.bench.keep_patterns import draw_patterns, load_patterns
-from bskim_export.bench.kernel import Case, choose_device
+from bskim_export.bench.kernel import Case, choose_device, measure_kernel
 from bskim_export.errors import InputError
 from bskim_export.export.stages import GridAttention
 
@@ -70,6 +70,16 @@ def test_every_way_is_timed(case, monkeypatch):
     ms = case.milliseconds(repeats=2, calls=2)
     assert list(ms) == ["kernel", "kernel, no diagonal", "plain graph", "SDPA"]
     assert np.all(np.array(list(ms.values())) > 0)
+
+
+def test_what_fails_is_reported(monkeypatch):
+    def fail(self, with_diagonal=True):
+        raise RuntimeError("out of resources:\n shared memory")
+
+    monkeypatch.setattr(Case, "kernel", fail)
+    result = measure_kernel(2, 16, 1, 64, "fp16", 1, torch.device("cpu"))
+    assert result["error"] == "out of resources: shared memory"
+    assert not result["right"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bskim_export.bench.gpu import in_one_line
 from bskim_export.bench.keep_patterns import BLOCK_SIZE, Pattern, draw_patterns, load_patterns
 from bskim_export.bench.overhead import interleaved
 from bskim_export.blocks import MASKED, Grid, build_grid, count_blocks, diagonal_rows
@@ -155,21 +156,27 @@ class Case:
 def measure_kernel(
     heads: int, head_size: int, batch_size: int, length: int, precision: str, repeats: int, device: torch.device
 ) -> dict:
-    """Return how right and how fast the kernel is on recorded windows of at most `length` positions."""
-    case = Case(draw_patterns(load_patterns(), length, batch_size), heads, head_size, precision, device)
-    difference = case.difference()
-    interpreted = device.type == "cpu"
-    return {
+    """Return how right and how fast the kernel is on recorded windows of at most `length` positions.
+
+    What fails, say for want of memory, is in "error"; the rest is then None, and the kernel not "right".
+    """
+    result = {
         "heads": heads,
         "head_size": head_size,
         "batch_size": batch_size,
         "length": length,
         "precision": precision,
-        "blocks": len(case.grid.back),
-        "cells": case.grid.table.size,
-        "max_difference": difference,
         "limit": LIMITS[precision],
-        "right": difference["kernel"] <= LIMITS[precision],
-        # in the interpreter, times say nothing
-        "ms": None if interpreted else case.milliseconds(repeats, calls=20),
+        **dict.fromkeys(("blocks", "cells", "max_difference", "ms", "error")),
+        "right": False,
     }
+    patterns = draw_patterns(load_patterns(), length, batch_size)
+    try:
+        case = Case(patterns, heads, head_size, precision, device)
+        result |= {"blocks": len(case.grid.back), "cells": case.grid.table.size, "max_difference": case.difference()}
+        if device.type != "cpu":  # in the interpreter, times say nothing
+            result["ms"] = case.milliseconds(repeats, calls=20)
+        result["right"] = result["max_difference"]["kernel"] <= LIMITS[precision]
+    except Exception as error:  # of PyTorch, of Triton's compiler, of the driver
+        result["error"] = in_one_line(error)
+    return result
