@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 from conftest import SHAPE
 
+from bskim_export.backends import tensorrt_engine
 from bskim_export.backends.catalogue import CATALOGUE, open_backend
 from bskim_export.bench import gpu
 from bskim_export.bench.gpu import Rows, Worker, failed, measure_all
@@ -134,6 +136,15 @@ def test_an_interruption_keeps_what_was_measured(tiny_bundle, tmp_path, monkeypa
     assert f"'{report}' holds what was measured" in " ".join(done.output.split())
     assert "skim-imposed" in done.output
     assert len(read(report)["results"]) == 1
+
+
+def test_tensorrts_engines_are_for_the_largest_batch(tiny_bundle, monkeypatch):
+    pytest.importorskip("tensorrt_rtx")
+    monkeypatch.setattr(tensorrt_engine, "compute_capability", lambda: (8, 9))
+    seen = []
+    backend = SimpleNamespace(name="tensorrt-rtx", load=lambda folder, manifest, graph: seen.extend(manifest.engines))
+    Rows(tiny_bundle(), backend, 32)
+    assert {(e.folder, *e.batch_size) for e in seen} == {("engines/tensorrt-rtx-8.9", 32, 32)}
 
 
 def test_a_dense_bundle_has_no_skim_row(tiny_bundle):

@@ -45,15 +45,17 @@ class Rows:
     """One bundle on one backend, ready to be timed.
 
     Args:
-        most: windows that run together at most; TensorRT's engines are built for that, if the bundle holds none
+        most: windows that run together at most; TensorRT's engines are built for that, unless the bundle holds some for
+            this GPU
     """
 
     def __init__(self, folder: Path, backend: Backend, most: int):
         self._manifest = read_manifest(folder)
         verify_files(folder, self._manifest)
-        if backend.name in (RTX, FULL) and not any(e.backend == backend.name for e in self._manifest.engines):
+        if backend.name in (RTX, FULL):
             engines = make_set(self._manifest.model, backend.name, max_batch_size=most)
-            self._manifest = replace(self._manifest, engines=[engines])
+            if engines.folder not in [e.folder for e in self._manifest.engines]:
+                self._manifest = replace(self._manifest, engines=[engines])
         self._vocabulary = Tokenizer.from_file(str(folder / TOKENIZER)).get_vocab_size()
         self._orchestrator = Orchestrator(folder, self._manifest, backend)
         self._orchestrator.load(dense=True, skim=bool(self._manifest.skim_layers))
