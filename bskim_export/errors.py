@@ -21,6 +21,10 @@ class ParityError(BskimError, RuntimeError):
     """The exported graphs do not give what PyTorch gives; the bundle was not written."""
 
 
+class DiskFullError(BskimError, OSError):
+    """There is no room for a file; what it was to replace is as it was."""
+
+
 class MissingExtraError(BskimError, ImportError):
     """An optional dependency is needed; the message names the pip extra that brings it."""
 
