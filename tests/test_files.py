@@ -21,6 +21,21 @@ with atomic_directory(Path(sys.argv[1])) as folder:
 """
 
 
+WRITES_OFTEN = """
+import sys
+from pathlib import Path
+from bskim_export.bundle import MANIFEST
+from bskim_export.export.files import atomic_directory, check_target
+
+for i in range(int(sys.argv[3])):
+    check_target(Path(sys.argv[1]))
+    with atomic_directory(Path(sys.argv[1])) as folder:
+        (folder / "onnx").mkdir()
+        for name in (MANIFEST, "onnx/weights.bin"):
+            (folder / name).write_text(f"{sys.argv[2]}{i}")
+"""
+
+
 def bundle_of(text: str) -> dict[str, str]:
     return {MANIFEST: text, "onnx/weights.bin": text}
 
@@ -196,3 +211,53 @@ def test_killed_process_leaves_the_old_bundle_and_the_next_run_cleans_up(out, be
     write_new(out)
     assert contents(out) == bundle_of("new")
     assert os.listdir(out.parent) == ["engines"]
+
+
+def test_writers_that_race_all_end_well_and_leave_one_whole_bundle(out, before):
+    command = [sys.executable, "-c", WRITES_OFTEN, str(out)]
+    racing = [subprocess.Popen([*command, name, "300"], stderr=subprocess.PIPE, text=True) for name in "abc"]
+    assert [(p.communicate()[1], p.returncode) for p in racing] == [("", 0)] * 3
+    assert contents(out) in [bundle_of(f"{name}299") for name in "abc"]
+    assert os.listdir(out.parent) == ["engines"]
+
+
+@pytest.mark.parametrize("renamings", [1, 2])
+@pytest.mark.parametrize("after", [False, True])
+def test_an_interruption_of_the_swap_leaves_one_of_the_two(out, renamings, after, monkeypatch):
+    fill(out, "old")
+    real, done = Path.rename, []
+
+    def interrupted(path, target):
+        done.append(path)
+        if len(done) == renamings and not after:
+            raise KeyboardInterrupt
+        real(path, target)
+        if len(done) == renamings:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_new(out)
+    assert contents(out) == bundle_of("new" if renamings == 2 and after else "old")
+    assert os.listdir(out.parent) == ["engines"]
+
+
+def test_leftovers_that_another_process_clears_at_the_same_time_do_no_harm(out, dead_pid, monkeypatch):
+    fill(out.parent / f".engines.old-{dead_pid}-0123abcd", "old")
+    real = Path.rename
+
+    def beaten(path, target):
+        if ".old-" in path.name:
+            real(path, target)  # the other process
+        real(path, target)
+
+    monkeypatch.setattr(Path, "rename", beaten)
+    write_new(out)
+    assert contents(out) == bundle_of("new")
+    assert os.listdir(out.parent) == ["engines"]
+
+
+def test_a_place_that_cannot_be_written_to_is_refused_by_name(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(BundleError, match=r"file' cannot be written to \(.*\)\. Choose another --out"):
+        write_new(tmp_path / "file" / "engines")

@@ -29,7 +29,7 @@ def tidy(function):
             errors.print(f"[red]Error:[/red] {_plain(str(error))}", soft_wrap=True, highlight=False)
             sys.exit(1)
         except KeyboardInterrupt:
-            errors.print("Interrupted; nothing was written.")
+            errors.print("Interrupted; nothing is left half-written.")
             sys.exit(130)
 
     return wrapped

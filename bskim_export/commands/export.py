@@ -1,5 +1,7 @@
 """bskim-export: a model in, a bundle out."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -146,10 +148,9 @@ def main(model, out, skim_layers, threshold, max_seq_len, precision, recipe, ver
             engines=engines,
             progress=progress,
         )
-    size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
     console.print(
         f"Wrote {out}: {len(manifest.stages)} stages, "
-        f"{f'predictors after layers {list(layers)}' if layers else 'no predictors'}, {size:.0f} MB."
+        f"{f'predictors after layers {list(layers)}' if layers else 'no predictors'}, {_size(out) / 1e6:.0f} MB."
     )
     console.print(
         f"Against PyTorch on {parity.questions} questions: {parity.different_answers} answers and "
@@ -164,6 +165,16 @@ def main(model, out, skim_layers, threshold, max_seq_len, precision, recipe, ver
             "The model has no skim predictors, so this bundle is dense: every block is computed. To add predictors "
             "without touching the model's weights: bskim-train --freeze --model MODEL --dataset FILE"
         )
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of a folder's files, less those that another export is removing just now."""
+    size = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += os.stat(os.path.join(path, name)).st_size
+    return size
 
 
 def _plan_engines(model, backend_name: str, capabilities: str | None, max_batch: int) -> list:

@@ -45,6 +45,7 @@ from bskim_export.export.weights import WeightStore
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.runtime.pipeline import QAPipeline
 from bskim_export.runtime.windows import WindowMaker
+from bskim_export.whole import no_room
 
 Progress = Callable[[str, int, int], None]
 """progress(what is being done, how much of it is done, out of how much)"""
@@ -76,6 +77,7 @@ def export_bundle(
 
     Raises:
         BundleError: `out` is something else than a bundle, or TensorRT refuses a graph.
+        DiskFullError: there is no room for the bundle; `out` is as it was.
         InputError: there is no such precision.
         ParityError: the graphs do not do what PyTorch does; `out` is as it was.
 
@@ -91,7 +93,8 @@ def export_bundle(
     questions = questions if questions is not None else sample(load_squad("squad"), 32 if exact else 200)
     if precision == "int8" and calibration is None:
         calibration = Calibration(sample(load_squad("squad"), 100, seed=7))
-    with atomic_directory(out) as folder:
+    room = f"the bundle in '{out.resolve().parent}', which takes about {_megabytes(checkpoint, precision, engines)} MB"
+    with no_room(room, "Free some, or choose another --out."), atomic_directory(out) as folder:
         _write(checkpoint, folder, progress, precision, calibration)
         # ONNX Runtime has no bfloat16 on the CPU
         pipeline = QAPipeline(folder, backend=open_backend("torch" if precision == "bf16" else "onnxruntime"))
@@ -111,7 +114,13 @@ def export_bundle(
         for one in engines:
             build_all(folder, manifest, one, partial(progress, f"Compiling for {one.compute_capability}"))
         write_manifest(folder, manifest)
-    return read_manifest(out), parity
+    return manifest, parity  # not read from `out` again: another export may have replaced it by now
+
+
+def _megabytes(checkpoint: Checkpoint, precision: str, engines: Sequence[EngineSet]) -> int:
+    """Return about what a bundle takes. In INT8, embeddings stay fp32; an engine holds its weights once more."""
+    weights = sum(p.numel() for p in checkpoint.model.parameters()) * (4 if precision == "fp32" else 2)
+    return round((weights * (1 + len(engines)) + len(checkpoint.tokenizer)) / 1e6) + 1
 
 
 def _write(

@@ -6,18 +6,23 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bskim_export.bundle import MANIFEST
 from bskim_export.errors import BundleError
+from bskim_export.whole import FULL
 
 
 def check_target(target: Path) -> None:
     """Raise BundleError if writing a bundle to `target` would destroy something else."""
     if target.is_file():
         raise BundleError(f"'{target}' is a file; a bundle is a directory. Choose another --out.")
-    if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file():
+    try:  # one look: between two, another export may put its bundle there
+        found = os.listdir(target)
+    except FileNotFoundError:
+        return
+    if found and MANIFEST not in found:
         raise BundleError(f"'{target}' exists and is not a bundle; nothing was changed. Choose another --out.")
 
 
@@ -27,14 +32,15 @@ def atomic_directory(target: Path) -> Iterator[Path]:
 
     Whatever happens, the old directory is there or the new one, never a mixture: they change places by renaming. Of
     two processes that write the same target, the later one wins.
+
+    Raises:
+        BundleError: `target` is something else than a bundle, or its place cannot be written to.
     """
     target = Path(os.path.realpath(target))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _clear_leftovers(target)
     partial = _beside(target, "partial")
     _ACTIVE.add(partial)
-    partial.mkdir()
     try:
+        _make(partial, target)
         yield partial
         check_target(target)
         _swap(partial, target)
@@ -43,6 +49,7 @@ def atomic_directory(target: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 _ACTIVE: set[Path] = set()
 """What this process is writing now. Its process id alone does not tell: a restarted container reuses them."""
 
@@ -51,25 +58,50 @@ def _beside(target: Path, kind: str) -> Path:
     return target.parent / f".{target.name}.{kind}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def _swap(partial: Path, target: Path) -> None:
-    while True:
-        old = _beside(target, "old")
-        try:
-            target.rename(old)
-        except FileNotFoundError:
-            old = None
-        try:
-            partial.rename(target)
-        except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was quicker: replace what it wrote
-                continue
-            if old is not None:
-                old.rename(target)
+def _make(partial: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(target)
+        partial.mkdir()
+    except OSError as error:
+        if error.errno in FULL:
             raise
-        finally:
-            if old is not None and target.exists():
-                shutil.rmtree(old, ignore_errors=True)
+        raise BundleError(
+            f"'{target.parent}' cannot be written to ({error.strerror}). Choose another --out."
+        ) from error
+
+
+def _swap(partial: Path, target: Path) -> None:
+    aside: list[Path] = []
+    try:
+        while True:
+            aside.append(_beside(target, "old"))  # noted first: an interruption may come right after the renaming
+            with suppress(FileNotFoundError):
+                target.rename(aside[-1])
+            try:
+                partial.rename(target)
+                break
+            except OSError as error:
+                if error.errno not in _TAKEN:  # else another process was quicker: replace what it wrote
+                    raise
+    except BaseException:
+        for old in reversed(aside):
+            _bring_back(old, target)
+        raise
+    for old in aside:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _bring_back(old: Path, target: Path) -> None:
+    """Put what was set aside into its place, unless that is taken; then it is of no use any more."""
+    try:
+        old.rename(target)
+    except FileNotFoundError:
         return
+    except OSError as error:
+        if error.errno not in _TAKEN:
+            raise
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _clear_leftovers(target: Path) -> None:
@@ -79,8 +111,8 @@ def _clear_leftovers(target: Path) -> None:
         match = name.fullmatch(path.name)
         if match is None or path in _ACTIVE or (int(match[2]) != os.getpid() and _is_running(int(match[2]))):
             continue
-        if match[1] == "old" and not target.exists():
-            path.rename(target)
+        if match[1] == "old":
+            _bring_back(path, target)
         else:
             shutil.rmtree(path, ignore_errors=True)
 
