@@ -10,6 +10,7 @@ engines/            what was compiled from the graphs ahead of time; a cache, to
 import dataclasses
 import hashlib
 import json
+import os
 import types
 import typing
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"
 REPORT = "report.json"
 REBUILD = "Export the model again with this version of bskim-export."
+RECOPY = "Copy the whole directory again, or export the model again."
+Stamps = dict[str, tuple[int, ...]]
+"""Of each file of a bundle, what changes when another takes its place: device, inode, size, time of the last write."""
 
 
 @dataclass(frozen=True)
@@ -156,18 +160,57 @@ def read_manifest(folder: Path) -> Manifest:
     return _parse(Manifest, raw, str(path))
 
 
-def verify_files(folder: Path, manifest: Manifest) -> None:
-    """Check every file that the manifest lists against its SHA-256.
+def verify_files(folder: Path, manifest: Manifest) -> Stamps:
+    """Check every file that the manifest lists against its SHA-256, and return their stamps for `check_unchanged`.
 
     Raises:
         BundleError: a file is missing, or its content is not what export wrote.
     """
+    stamps = _stamps(folder, manifest)  # before they are read: a file that changes meanwhile shows
     for name, digest in manifest.files.items():
-        path = Path(folder) / name
-        if not path.is_file():
-            raise BundleError(f"The bundle '{folder}' is incomplete: '{name}' is missing. {REBUILD}")
-        if hash_file(path) != digest:
-            raise BundleError(f"'{path}' is damaged: its SHA-256 differs from the manifest's. {REBUILD}")
+        path, fault = Path(folder) / name, None
+        try:
+            if hash_file(path) != digest:
+                fault = f"'{path}' is damaged: its SHA-256 differs from the manifest's."
+        except FileNotFoundError:
+            fault = f"The bundle '{folder}' is incomplete: '{name}' is missing."
+        except OSError as error:
+            fault = f"'{path}' cannot be read ({error.strerror})."
+        if fault:
+            check_current(folder, manifest)
+            raise BundleError(f"{fault} {RECOPY}")
+    return stamps
+
+
+def check_unchanged(folder: Path, manifest: Manifest, stamps: Stamps) -> None:
+    """Check that the files are still those that `verify_files` read, without reading them.
+
+    Raises:
+        BundleError: they are not. What was loaded before and after is of two bundles.
+    """
+    if _stamps(folder, manifest) != stamps:
+        raise BundleError(_replaced(folder))
+
+
+def check_current(folder: Path, manifest: Manifest) -> None:
+    """Raise BundleError if another bundle has taken the place of this one since its manifest was read, or none has."""
+    if read_manifest(folder).files != manifest.files:
+        raise BundleError(_replaced(folder))
+
+
+def _stamps(folder: Path, manifest: Manifest) -> Stamps:
+    stamps = {}
+    for name in manifest.files:
+        try:
+            found = os.stat(Path(folder) / name)
+        except OSError:  # `verify_files` says which and why
+            continue
+        stamps[name] = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return stamps
+
+
+def _replaced(folder: Path) -> str:
+    return f"The bundle '{folder}' was replaced or changed after it was opened. Start again with what is there."
 
 
 def hash_file(path: Path) -> str:

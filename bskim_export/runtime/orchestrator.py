@@ -10,7 +10,7 @@ import numpy as np
 
 from bskim_export.backends.base import Backend
 from bskim_export.blocks import MASKED, build_grid, diagonal_rows, question_cells
-from bskim_export.bundle import Graph, Manifest, Model
+from bskim_export.bundle import Graph, Manifest, Model, Stamps, check_unchanged
 from bskim_export.runtime.policy import Policy
 from bskim_export.runtime.windows import Window
 
@@ -45,10 +45,13 @@ class Orchestrator:
         folder: the bundle's directory
         manifest: its manifest
         backend: what compiles and runs the graphs
+        stamps: what `verify_files` returned
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, backend: Backend):
-        self._folder, self._manifest, self._backend = Path(folder), manifest, backend
+    def __init__(self, folder: Path, manifest: Manifest, backend: Backend, stamps: Stamps):
+        # Where a link leads may change; engines that are loaded later are of the same bundle
+        self._folder, self._manifest, self._backend = Path(folder).resolve(), manifest, backend
+        self._stamps = stamps
         self.block_size = manifest.model.block_size
 
     @cached_property
@@ -101,7 +104,10 @@ class Orchestrator:
         return {name for graph in graphs for name in graph.inputs}
 
     def _load(self, graph: Graph):
-        return self._backend.load(self._folder, self._manifest, graph)
+        try:
+            return self._backend.load(self._folder, self._manifest, graph)
+        finally:  # also of a load that failed: this is why, then
+            check_unchanged(self._folder, self._manifest, self._stamps)
 
 
 class _Batch:

@@ -56,14 +56,14 @@ class QAPipeline:
         else:
             by_layer = dict.fromkeys(self.manifest.skim_layers, check_threshold(threshold))
         self.policy: Policy = Thresholds(by_layer)
-        verify_files(folder, self.manifest)
+        stamps = verify_files(folder, self.manifest)
         self.backend_reason = "it was asked for"
         if backend is None:
             backend, self.backend_reason = choose_backend(self.manifest, threads)
             log.info("%s runs '%s': %s.", backend.name, folder, self.backend_reason)
         self.batch_size = _at_least(1, "batch_size", batch_size)
         self.windows = WindowMaker(folder / TOKENIZER, self.manifest.model)
-        self.orchestrator = Orchestrator(folder, self.manifest, backend)
+        self.orchestrator = Orchestrator(folder, self.manifest, backend, stamps)
         skims = any(self.policy.scores(layer) for layer in self.manifest.skim_layers)
         self.orchestrator.load(dense=not skims, skim=skims)
 
