@@ -47,7 +47,7 @@ class TorchBackend:
         self.threads, self.device = thread_count(threads), torch.device(device)
         torch.set_num_threads(self.threads)
         self._fused = _load_kernel() if fused else None
-        self._weights: dict[tuple[Path, int, int], Tensor] = {}
+        self._weights: dict[tuple[str, int, int], Tensor] = {}
 
     def load(self, folder: Path, manifest: Manifest, graph: Graph) -> "TorchEngine":
         """Read one ONNX file. Raises BundleError if it cannot be read or has an operator that is not known."""
@@ -58,7 +58,7 @@ class TorchBackend:
             raise BundleError(f"'{path}' is not an ONNX file: {error}") from error
         if unknown := sorted({n.op_type for n in graph.node} - OPERATORS.keys()):
             raise BundleError(f"The torch backend does not know {', '.join(unknown)} in '{path}'.")
-        weights = {i.name: self._initializer(i, path.parent) for i in graph.initializer}
+        weights = {i.name: self._initializer(i, path.parent, manifest.files) for i in graph.initializer}
         return TorchEngine(plan(graph, weights, self._fused), weights, [o.name for o in graph.output])
 
     def to_device(self, array: np.ndarray) -> Tensor:
@@ -69,16 +69,17 @@ class TorchBackend:
         """Return the values of an engine's output."""
         return tensor.float().cpu().numpy()
 
-    def _initializer(self, tensor: onnx.TensorProto, folder: Path) -> Tensor:
+    def _initializer(self, tensor: onnx.TensorProto, folder: Path, hashes: Mapping[str, str]) -> Tensor:
         """Return a weight, on the device and only once however many graphs have it; integers stay on the host."""
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             raw = np.frombuffer(numpy_helper.to_array(tensor).tobytes(), np.uint8).copy()
             value = torch.from_numpy(raw).view(DTYPES[tensor.data_type]).reshape(tuple(tensor.dims))
             return value.to(self.device) if value.is_floating_point() else value
         place = external_data_helper.ExternalDataInfo(tensor)
-        key = (folder / place.location, place.offset or 0, place.length)
+        # By content, not by path: a bundle that is exported anew has its weights in the same places
+        key = (hashes[f"{folder.name}/{place.location}"], place.offset or 0, place.length)
         if key not in self._weights:
-            raw = np.fromfile(key[0], np.uint8, key[2], offset=key[1])
+            raw = np.fromfile(folder / place.location, np.uint8, key[2], offset=key[1])
             self._weights[key] = torch.from_numpy(raw).view(DTYPES[tensor.data_type]).to(self.device)
         return self._weights[key].reshape(tuple(tensor.dims))
 
