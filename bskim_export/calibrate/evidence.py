@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-from bskim_export.bundle import MANIFEST, REPORT
+from bskim_export.bundle import MANIFEST, REPORT, Manifest, check_current
 from bskim_export.whole import write_json
 
 
-def write_calibration(bundle: Path, evidence: dict) -> None:
+def write_calibration(bundle: Path, evidence: dict, calibrated: Manifest) -> None:
     """Write `evidence` into report.json under "calibration", beside what else is there, and its thresholds into
     manifest.json.
 
@@ -16,7 +16,12 @@ def write_calibration(bundle: Path, evidence: dict) -> None:
 
     Args:
         evidence: what `Session.calibrate` returns
+        calibrated: the manifest of the bundle that it is about
+
+    Raises:
+        BundleError: an export has put another bundle there meanwhile; it is as it was.
     """
+    check_current(bundle, calibrated)
     report = bundle / REPORT
     known = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
     write_json(report, {**known, "calibration": evidence})

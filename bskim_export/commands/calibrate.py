@@ -78,7 +78,7 @@ def main(engines, recipe, curve, work_dir, threads, precision, backend_name, **o
         write_json(curve.with_suffix(".json"), trade_off)
         if curve.suffix != ".json":
             plot_curve(trade_off, curve)
-    write_calibration(engines, evidence)
+    write_calibration(engines, evidence, pipeline.manifest)
     print_evidence(console, evidence)
     console.print(f"Thresholds: {engines / 'manifest.json'}. Evidence: {engines / 'report.json'}.", highlight=False)
     if curve:
