@@ -222,6 +222,19 @@ def logged() -> list[str]:
     logger.setLevel(before)
 
 
+@pytest.fixture
+def broken_package(tmp_path, monkeypatch):
+    """Return a function that puts a package in the place of one, which really fails to load a library it needs."""
+
+    def put(name: str) -> None:
+        (tmp_path / "broken" / name).mkdir(parents=True)
+        (tmp_path / "broken" / name / "__init__.py").write_text("import ctypes\nctypes.CDLL('libnowhere.so.1')\n")
+        monkeypatch.syspath_prepend(tmp_path / "broken")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    return put
+
+
 def run_in_triton_interpreter(program: str, *arguments) -> None:
     """Run a Python program whose Triton kernels run on the CPU, and fail with what it says.
 

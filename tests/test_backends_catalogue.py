@@ -31,6 +31,17 @@ def test_a_backend_whose_library_does_not_load_says_why(monkeypatch):
         open_backend("openvino")
 
 
+def test_the_list_is_shown_where_a_library_does_not_load(monkeypatch, broken_package):
+    """The list is where a user looks for help with that."""
+    broken_package("onnxruntime")
+    shown = CliRunner().invoke(export, ["--list-backends"])
+    assert shown.exit_code == 0, shown.output
+    assert all(name in shown.output for name in CATALOGUE)
+    monkeypatch.delitem(sys.modules, "bskim_export.backends.onnxruntime", raising=False)
+    with pytest.raises(InputError, match="onnxruntime backend is installed but does not load: libnowhere"):
+        open_backend("onnxruntime")
+
+
 def test_the_list_has_every_backend_and_how_to_get_it(monkeypatch):
     monkeypatch.setattr(catalogue, "find_spec", lambda name: None if name == "openvino" else sys.modules["click"])
     shown = CliRunner().invoke(export, ["--list-backends"])

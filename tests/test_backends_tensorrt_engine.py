@@ -15,7 +15,8 @@ pytest.importorskip("tensorrt_rtx")
 pytest.importorskip("polygraphy")
 from bskim_export.backends import tensorrt_engine
 from bskim_export.backends.nvidia import compute_capability
-from bskim_export.backends.tensorrt_engine import TensorRtBackend, find_or_build, make_set
+from bskim_export.backends.tensorrt import load_polygraphy
+from bskim_export.backends.tensorrt_engine import TensorRtBackend, TensorRtEngine, find_or_build, make_set
 
 pytestmark = pytest.mark.skipif(compute_capability() is not None, reason="about machines without a GPU")
 
@@ -43,6 +44,10 @@ def stage(compiled):
     return path, find
 
 
+def answers(folder):
+    return QAPipeline(folder)(question="Who wrote it?", context="It was written by Ada Lovelace.")["answer"]
+
+
 def test_every_graph_has_an_engine_and_the_bundle_answers_without_a_gpu(compiled, squad):
     manifest = read_manifest(compiled)
     folder = compiled / manifest.engines[0].folder
@@ -61,27 +66,31 @@ def test_an_engine_that_fits_is_not_built_again(stage):
     assert path.stat().st_mtime_ns == before
 
 
-def test_a_truncated_engine_is_built_again_and_says_so(stage):
+def test_a_truncated_engine_is_built_again_and_says_so(compiled, stage):
     path, find = stage
     whole = path.read_bytes()
     path.write_bytes(whole[:1000])
+    assert answers(compiled)
     data, why = find()
     assert len(data) > 10_000
     assert "damaged" in why
     assert find()[1] == ""
+    assert answers(compiled)
 
 
-def test_an_engine_of_another_version_is_built_again_and_says_so(stage):
+def test_an_engine_of_another_version_is_built_again_and_says_so(compiled, stage):
     path, find = stage
     label = path.with_suffix(".json")
     found = json.loads(label.read_text())
     found["key"]["runtime"] = "tensorrt-rtx 1.0"
     label.write_text(json.dumps(found))
+    assert answers(compiled)
     assert "runtime was tensorrt-rtx 1.0, is tensorrt-rtx" in find()[1]
     assert find()[1] == ""
+    assert answers(compiled)
 
 
-def test_a_full_disk_costs_the_cache_not_the_engine(stage, monkeypatch, logged):
+def test_a_full_disk_costs_the_cache_not_the_engine(compiled, stage, monkeypatch, logged):
     path, find = stage
     path.unlink()
 
@@ -91,12 +100,18 @@ def test_a_full_disk_costs_the_cache_not_the_engine(stage, monkeypatch, logged):
     monkeypatch.setattr(tensorrt_engine, "keep_engine", full)
     assert len(find()[0]) > 10_000
     assert "built but not kept: [Errno 28] No space left" in logged[0]
+    assert answers(compiled)
 
 
 def test_a_gpu_that_does_not_exist_is_refused(stage):
     _, find = stage
     with pytest.raises(BundleError, match="tensorrt-rtx cannot compile"):
         find(compute_capability="1.0")
+
+
+def test_an_engine_that_tensorrt_refuses_is_told_in_one_line():
+    with pytest.raises(BundleError, match=r"TensorRT cannot load an engine.*onnxruntime backend answers without it"):
+        TensorRtEngine(load_polygraphy("tensorrt-rtx"), b"no engine", None, {})
 
 
 def test_without_a_gpu_the_target_must_be_named_and_nothing_runs(tiny):

@@ -134,8 +134,10 @@ DEFAULT = "onnxruntime"
 
 
 def _providers() -> list[str]:
-    import onnxruntime
-
+    try:
+        import onnxruntime
+    except (ImportError, OSError):  # a build for a GPU whose libraries are missing: the list says so of the others
+        return []
     return onnxruntime.get_available_providers()
 
 
@@ -162,7 +164,7 @@ def open_backend(name: str = DEFAULT, threads: int | None = None, precision: str
         raise InputError(f"The {name} backend computes in {' or '.join(entry.precisions)}, not in {precision}.")
     try:
         factory: Callable[..., Backend] = getattr(importlib.import_module(entry.module), entry.factory)
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: from ctypes, as torch looks for CUDA's libraries
         if find_spec(entry.package) is not None:  # installed, but it does not load: a library that it needs is missing
             raise InputError(f"The {name} backend is installed but does not load: {error}") from error
         raise missing_extra(entry.package, entry.extra or "", f"The {name} backend") from error

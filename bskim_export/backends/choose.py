@@ -4,7 +4,6 @@ from bskim_export.backends.base import Backend
 from bskim_export.backends.catalogue import CATALOGUE, DEFAULT, open_backend
 from bskim_export.backends.nvidia import compute_capability
 from bskim_export.bundle import Manifest
-from bskim_export.errors import BskimError
 
 
 def choose_backend(manifest: Manifest, threads: int | None = None) -> tuple[Backend, str]:
@@ -20,7 +19,7 @@ def choose_backend(manifest: Manifest, threads: int | None = None) -> tuple[Back
         if not why_not:
             try:
                 return open_backend(engines.backend, threads), f"the bundle has engines for {device}, as this GPU has"
-            except BskimError as error:
+            except Exception as error:  # a GPU library raises what it likes; the bundle answers all the same
                 why_not = str(error)
         against.append(f"the bundle's engines are for {engines.backend} on {device}, and {why_not}")
     return open_backend(DEFAULT, threads), "; ".join(against) or "the bundle holds no engines for a GPU"

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from bskim_export.backends.profiles import Shape
-from bskim_export.errors import BundleError, InputError, missing_extra
+from bskim_export.errors import BskimError, BundleError, InputError, missing_extra
 
 RTX, FULL = "tensorrt-rtx", "tensorrt"
 
@@ -21,7 +21,8 @@ def load_polygraphy(name: str) -> ModuleType:
 
     Raises:
         MissingExtraError: polygraphy or that TensorRT is not installed.
-        InputError: this process has loaded the other one: polygraphy drives one of them in a process.
+        InputError: it is installed but does not load; or this process has loaded the other one: polygraphy drives one
+            of them in a process.
     """
     try:
         import polygraphy.config
@@ -32,7 +33,7 @@ def load_polygraphy(name: str) -> ModuleType:
         from polygraphy.backend import trt
         from polygraphy.logger import G_LOGGER
     except ImportError as error:
-        raise missing_extra(error.name or "polygraphy", name, f"The {name} backend") from error
+        raise _does_not_import(error, name) from error
     if (name == RTX) != polygraphy.config.USE_TENSORRT_RTX:
         raise InputError(f"polygraphy drives the other TensorRT in this process already; use {name} in one of its own.")
     G_LOGGER.module_severity = G_LOGGER.ERROR
@@ -40,11 +41,22 @@ def load_polygraphy(name: str) -> ModuleType:
 
 
 def library_version(name: str) -> str:
-    """Return the version of TensorRT-RTX or full TensorRT. Raises MissingExtraError if it is not installed."""
+    """Return the version of TensorRT-RTX or full TensorRT.
+
+    Raises:
+        MissingExtraError: it is not installed.
+        InputError: it is installed but does not load.
+    """
     try:
         return str(importlib.import_module("tensorrt_rtx" if name == RTX else "tensorrt").__version__)
-    except ImportError as error:
-        raise missing_extra(error.name or name, name, f"The {name} backend") from error
+    except (ImportError, OSError) as error:  # OSError: from ctypes, of a library that it needs
+        raise _does_not_import(error, name) from error
+
+
+def _does_not_import(error: ImportError | OSError, name: str) -> BskimError:
+    if isinstance(error, ModuleNotFoundError):
+        return missing_extra(error.name or name, name, f"The {name} backend")
+    return InputError(f"The {name} backend is installed but does not load: {error}")
 
 
 def build_engine(

@@ -18,7 +18,7 @@ from bskim_export.backends.nvidia import compute_capability
 from bskim_export.backends.profiles import Profile, Shape
 from bskim_export.backends.tensorrt import FULL, RTX, build_engine, library_version, load_polygraphy
 from bskim_export.bundle import EngineSet, Graph, Manifest, Model
-from bskim_export.errors import InputError
+from bskim_export.errors import BundleError, InputError
 
 WEIGHTS = "onnx/weights.bin"
 log = logging.getLogger("bskim_export")
@@ -90,7 +90,7 @@ class TensorRtBackend:
     """Engines for the GPU at hand: those of the bundle, or, with one line in the log that says why, built at load.
 
     Raises:
-        InputError: there is no GPU.
+        InputError: there is no GPU, or TensorRT or CUDA does not load.
         MissingExtraError: TensorRT or polygraphy is not installed.
     """
 
@@ -101,6 +101,10 @@ class TensorRtBackend:
         self._trt = load_polygraphy(self.name)
         if compute_capability() is None:
             raise InputError(f"The {self.name} backend runs on an NVIDIA GPU, and there is none here.")
+        try:  # now, when another backend can still be chosen, rather than at the first question
+            self.to_device(np.zeros(1, np.float32))
+        except Exception as error:  # polygraphy's own, or of the library that it loads with ctypes
+            raise InputError(f"The {self.name} backend cannot use CUDA on this GPU: {error}") from error
 
     def load(self, folder: Path, manifest: Manifest, graph: Graph) -> "TensorRtEngine":
         """Return a graph's engine. Raises BundleError if TensorRT refuses it."""
@@ -137,7 +141,13 @@ class TensorRtEngine:
 
     def __init__(self, trt, data: bytes, profile: Profile, shapes: Mapping[str, tuple[Shape, Shape, Shape]]):
         self._trt, self._profile, self._shapes, self._own = trt, profile, shapes, local()
-        self._engine = trt.EngineFromBytes(data)()
+        try:
+            self._engine = trt.EngineFromBytes(data)()
+        except Exception as error:  # polygraphy's own
+            raise BundleError(
+                f"TensorRT cannot load an engine: {error} Its messages on standard error, above, say why. The "
+                "onnxruntime backend answers without it."
+            ) from error
 
     def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
         """Run the graph. Outputs are the context's own memory: the next run of the same thread overwrites them.
