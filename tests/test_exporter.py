@@ -1,9 +1,5 @@
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 
 import onnx
 import pytest
@@ -11,7 +7,7 @@ import torch
 from conftest import EXAMPLE, SHAPE, make_model
 from transformers import AlbertConfig, BertConfig
 
-from bskim_export import QAPipeline, export_bundle, save_checkpoint
+from bskim_export import QAPipeline, export_bundle
 from bskim_export.bundle import read_manifest, verify_files
 from bskim_export.checkpoint import Checkpoint
 from bskim_export.data.question import sample
@@ -133,29 +129,6 @@ def test_a_tokenizer_of_another_model_is_refused(tiny, tmp_path, wordpiece):
 
     with pytest.raises(CheckpointError, match="do not belong together"):
         export_bundle(replace(tiny("roberta"), tokenizer=wordpiece), tmp_path / "x")
-
-
-def _heed_ctrl_c():
-    """Undo what a shell does to processes in the background."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_export_leaves_nothing(tiny, tmp_path, number):
-    checkpoint = tiny("bert", (1,))
-    save_checkpoint(checkpoint.model, tmp_path / "model.pt", checkpoint.tokenizer)
-    command = [sys.executable, "-m", "bskim_export.commands", "export", "model.pt", "--out", "engines"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_ctrl_c
-    )
-    deadline = time.monotonic() + 90
-    while not list(tmp_path.glob(".engines.partial-*/onnx/*.onnx")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Interrupted" in errors
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.pt"]
 
 
 def test_windows_end_where_whole_blocks_of_positions_end(wordpiece, tmp_path, squad):
