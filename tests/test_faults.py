@@ -212,7 +212,7 @@ def test_exports_that_race_leave_one_whole_bundle_that_answers_all_the_time(chec
         save_checkpoint(checkpoint.model, tmp_path / f"{name}.pt", checkpoint.tokenizer)
     racing = [
         subprocess.Popen(
-            [sys.executable, "-c", EXPORTS, str(Path(__file__).parent), str(tmp_path / f"{name}.pt"), "1", "3"],
+            [sys.executable, "-c", EXPORTS, str(Path(__file__).parent), str(tmp_path / f"{name}.pt"), "1", "2"],
             cwd=out.parent, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )
         for name in "ab"
@@ -223,7 +223,7 @@ def test_exports_that_race_leave_one_whole_bundle_that_answers_all_the_time(chec
             answers.append(answer(out))
         except BundleError as error:
             refused.append(str(error))
-        time.sleep(0.5)
+        time.sleep(1)
     for process in racing:
         assert process.wait() == 0, process.stderr.read()
     assert os.listdir(out.parent) == ["engines"]
@@ -294,32 +294,3 @@ def test_thresholds_are_not_written_into_a_bundle_that_they_were_not_found_for(p
     with pytest.raises(BundleError, match="was replaced"):
         write_calibration(out, {"thresholds": {"0": 0.9}}, manifest)
     assert {name: (out / name).read_bytes() for name in before} == before
-
-
-# A bundle that was not copied whole
-
-
-@pytest.mark.parametrize("name", HERE)
-@pytest.mark.parametrize("file", ["onnx/weights.bin", "onnx/stage_01.onnx", "onnx/dense.onnx", "tokenizer.json"])
-@pytest.mark.parametrize("fault", ["missing", "truncated", "unreadable"])
-def test_a_bundle_that_is_not_whole_is_refused_when_it_is_opened(fault, file, name, out):
-    path = out / file
-    content = path.read_bytes()
-    path.unlink()
-    if fault == "truncated":
-        path.write_bytes(content[: len(content) // 2])
-    elif fault == "unreadable":
-        path.symlink_to("/proc/self/mem")  # reading its first byte is an input/output error
-    said = {"missing": "is missing", "truncated": "is damaged", "unreadable": r"cannot be read \(Input/output error\)"}
-    with pytest.raises(BundleError, match=said[fault]) as caught:
-        QAPipeline(out, backend=open_backend(name))
-    assert file in str(caught.value)
-    assert "Copy the whole directory again, or export the model again." in str(caught.value)
-
-
-def test_commands_say_in_one_line_that_a_bundle_is_not_whole(out):
-    (out / "onnx" / "weights.bin").unlink()
-    done = CliRunner().invoke(group, ["ask", str(out), "--question", "Who?", "--context", "Ada."])
-    assert done.exit_code == 1
-    assert "'onnx/weights.bin' is missing. Copy the whole directory again" in " ".join(done.output.split())
-    assert "Traceback" not in done.output

@@ -1,15 +1,20 @@
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bskim_export import QAPipeline
+from bskim_export.backends.catalogue import CATALOGUE, open_backend
+from bskim_export.commands import main as group
 from bskim_export.data.question import sample
 from bskim_export.errors import BundleError, InputError
 
+HERE = [name for name, e in CATALOGUE.items() if e.device == "CPU" and e.installed]
 PASSAGE = (
     "The Amazon rainforest covers most of the Amazon basin of South America. This basin encompasses seven million "
     "square kilometres, of which five and a half million are covered by the rainforest. The region includes territory "
@@ -147,6 +152,34 @@ def test_a_threshold_outside_zero_to_one_is_refused(minilm_bundle, value):
 def test_a_directory_that_is_no_bundle_is_refused_with_the_command_that_makes_one(tmp_path):
     with pytest.raises(BundleError, match="bskim-export MODEL --out"):
         QAPipeline(tmp_path)
+
+
+@pytest.mark.parametrize("name", HERE)
+@pytest.mark.parametrize("file", ["onnx/weights.bin", "onnx/stage_01.onnx", "onnx/dense.onnx", "tokenizer.json"])
+@pytest.mark.parametrize("fault", ["missing", "truncated", "unreadable"])
+def test_a_bundle_that_is_not_whole_is_refused_when_it_is_opened(fault, file, name, tiny_bundle, tmp_path):
+    out = shutil.copytree(tiny_bundle(), tmp_path / "engines")
+    path = out / file
+    content = path.read_bytes()
+    path.unlink()
+    if fault == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif fault == "unreadable":
+        path.symlink_to("/proc/self/mem")  # reading its first byte is an input/output error
+    said = {"missing": "is missing", "truncated": "is damaged", "unreadable": r"cannot be read \(Input/output error\)"}
+    with pytest.raises(BundleError, match=said[fault]) as caught:
+        QAPipeline(out, backend=open_backend(name))
+    assert file in str(caught.value)
+    assert "Copy the whole directory again, or export the model again." in str(caught.value)
+
+
+def test_commands_say_in_one_line_that_a_bundle_is_not_whole(tiny_bundle, tmp_path):
+    out = shutil.copytree(tiny_bundle(), tmp_path / "engines")
+    (out / "onnx" / "weights.bin").unlink()
+    done = CliRunner().invoke(group, ["ask", str(out), "--question", "Who?", "--context", "Ada."])
+    assert done.exit_code == 1
+    assert "'onnx/weights.bin' is missing. Copy the whole directory again" in " ".join(done.output.split())
+    assert "Traceback" not in done.output
 
 
 @pytest.mark.parametrize(
