@@ -32,14 +32,20 @@ Stamps = dict[str, tuple[int, ...]]
 class Graph:
     """One ONNX file of the bundle and the names of its inputs and outputs, in order.
 
-    symmetric: of an INT8 graph, the file of the same with int8 activations of zero point 0, which is all that TensorRT
-        takes; `file` has them in uint8
+    file: what ONNX Runtime runs on the CPU
+    symmetric: of an INT8 graph, the file of the same in standard ONNX and with int8 activations of zero point 0, which
+        is all that TensorRT takes; `file` has operators of ONNX Runtime's own, and activations in uint8
     """
 
     file: str
     inputs: list[str]
     outputs: list[str]
     symmetric: str | None = None
+
+    @property
+    def standard(self) -> str:
+        """Return the file that any runtime can read."""
+        return self.symmetric or self.file
 
 
 @dataclass(frozen=True)

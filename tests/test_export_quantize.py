@@ -6,9 +6,10 @@ from onnx import numpy_helper
 from test_export_precision import WIDE
 
 from bskim_export import QAPipeline, export_bundle
+from bskim_export.backends.catalogue import open_backend
 from bskim_export.bundle import read_manifest
 from bskim_export.data.question import sample
-from bskim_export.errors import InputError
+from bskim_export.errors import BundleError, InputError
 from bskim_export.export.observe import METHODS, Calibration, observe
 from bskim_export.runtime.policy import KeepSchedule
 
@@ -89,6 +90,26 @@ def test_stages_with_nothing_dropped_and_the_dense_graph_compute_with_the_same_i
     for a, b, window in zip(staged, dense, windows, strict=True):
         real = slice(0, window.length)
         np.testing.assert_allclose(a.start_logits[real], b.start_logits[real], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["openvino", "torch"])
+def test_runtimes_that_read_standard_onnx_are_as_near_to_fp32_as_onnx_runtime(name, whole, tiny_bundle, squad):
+    pytest.importorskip(name)
+    checkpoint, folder = whole
+    family = checkpoint.model.config.model_type
+    windows = windows_of(checkpoint, sample(squad, 5, seed=4))
+
+    def logits(folder, name):
+        results = QAPipeline(folder, backend=open_backend(name)).orchestrator.run(windows, None)
+        return np.concatenate([r.start_logits[: w.length] for r, w in zip(results, windows, strict=True)])
+
+    if (name, family) == ("openvino", "albert"):
+        with pytest.raises(BundleError, match="gives wrong numbers"):
+            logits(folder, name)
+        return
+    exact = logits(tiny_bundle(family, (0, 1, 2), KIND[family]), "onnxruntime")
+    ours, theirs = (np.sqrt(np.square(logits(folder, n) - exact).mean()) for n in (name, "onnxruntime"))
+    assert 1e-4 < ours < 2 * theirs
 
 
 def test_a_window_does_not_depend_on_its_batch(whole, squad):

@@ -43,7 +43,7 @@ class OnnxRuntimeCudaBackend:
             BundleError: ONNX Runtime refuses it, or its GPU libraries do not load, upon which it would quietly take
                 the CPU.
         """
-        path = folder / graph.file
+        path = folder / graph.standard
         try:
             session = ort.InferenceSession(str(path), session_options(), providers=[self.provider])
         except Exception as error:  # pybind raises a class per status code, none of them public

@@ -47,8 +47,14 @@ class OpenVinoBackend:
         }
 
     def load(self, folder: Path, manifest: Manifest, graph: Graph) -> "OpenVinoEngine":
-        """Compile one graph of the bundle in `folder`. Raises BundleError if OpenVINO refuses it."""
-        path = folder / graph.file
+        """Compile one graph of the bundle in `folder`. Raises BundleError if OpenVINO cannot, or is known to err."""
+        path = folder / graph.standard
+        if graph.symmetric and manifest.model.embedding_size != manifest.model.hidden_size:
+            raise BundleError(
+                f"OpenVINO (2026.4 at least) gives wrong numbers for '{path}': where a product in fp32, here the "
+                "projection of the embeddings, is both quantised and added to something, it quantises another tensor. "
+                "Use the onnxruntime backend, or export in fp32 and compute in bf16."
+            )
         try:
             model = self._core.read_model(path)
             if self.precision == "bf16":

@@ -49,7 +49,7 @@ def profile_of(engines: EngineSet) -> Profile:
 
 def find_or_build(folder: Path, manifest: Manifest, graph: Graph, engines: EngineSet) -> tuple[bytes, str]:
     """Return a graph's engine, and "" or why it had to be built. A bundle that cannot be written to keeps its own."""
-    file = graph.symmetric or graph.file
+    file = graph.standard
     profile = profile_of(engines)
     key = EngineKey(
         graph=manifest.files[file],

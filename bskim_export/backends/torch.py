@@ -51,7 +51,7 @@ class TorchBackend:
 
     def load(self, folder: Path, manifest: Manifest, graph: Graph) -> "TorchEngine":
         """Read one ONNX file. Raises BundleError if it cannot be read or has an operator that is not known."""
-        path = folder / graph.file
+        path = folder / graph.standard
         try:
             graph = onnx.load(str(path), load_external_data=False).graph
         except Exception as error:  # protobuf's own, which differs between its versions

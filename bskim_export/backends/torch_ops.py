@@ -16,7 +16,15 @@ from bskim_export.errors import BundleError
 Operator = Callable[..., Tensor]
 Attributes = Mapping[str, Any]
 
-DTYPES = {1: torch.float32, 6: torch.int32, 7: torch.int64, 9: torch.bool, 10: torch.float16, 16: torch.bfloat16}
+DTYPES = {
+    1: torch.float32,
+    3: torch.int8,
+    6: torch.int32,
+    7: torch.int64,
+    9: torch.bool,
+    10: torch.float16,
+    16: torch.bfloat16,
+}
 """The element types of onnx.TensorProto that bundles contain."""
 
 
@@ -95,6 +103,19 @@ def _average_pool(attributes: Attributes, data: Tensor) -> Tensor:
     return F.avg_pool2d(data, attributes["kernel_shape"], attributes.get("strides", 1))
 
 
+def _quantize(attributes: Attributes, data: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
+    limits = torch.iinfo(zero_point.dtype)
+    whole = torch.round(data / scale) + zero_point
+    return whole.clamp(limits.min, limits.max).to(zero_point.dtype)
+
+
+def _dequantize(attributes: Attributes, data: Tensor, scale: Tensor, zero_point: Tensor | None = None) -> Tensor:
+    if scale.dim():
+        behind = data.dim() - 1 - attributes.get("axis", 1) % data.dim()
+        scale = scale.reshape(-1, *[1] * behind)
+    return (data.to(scale.dtype) if zero_point is None else data.to(scale.dtype) - zero_point) * scale
+
+
 def reduction(reduce: Callable[[Tensor, tuple[int, ...], bool], Tensor]) -> Operator:
     """Return the operator that reduces the axes it gets as an input; all axes without them."""
 
@@ -117,6 +138,7 @@ OPERATORS: dict[str, Operator] = {
     "Clip": lambda attributes, data, low=None, high=None: torch.clamp(data, low, high),
     "Concat": lambda attributes, *parts: torch.cat(parts, attributes["axis"]),
     "Conv": _conv,
+    "DequantizeLinear": _dequantize,
     "Div": lambda attributes, a, b: a / b if a.is_floating_point() else torch.div(a, b, rounding_mode="trunc"),
     "Equal": elementwise(torch.eq),
     "Erf": elementwise(torch.erf),
@@ -131,6 +153,7 @@ OPERATORS: dict[str, Operator] = {
     "Max": elementwise(torch.maximum),
     "Mul": elementwise(torch.mul),
     "Pow": elementwise(torch.pow),
+    "QuantizeLinear": _quantize,
     "ReduceL2": reduction(lambda data, axes, keep: torch.linalg.vector_norm(data, dim=axes, keepdim=keep)),
     "ReduceMax": reduction(lambda data, axes, keep: torch.amax(data, axes, keep)),
     "ReduceMean": reduction(lambda data, axes, keep: torch.mean(data, axes, keep)),

@@ -51,13 +51,13 @@ class Rows:
 
     def __init__(self, folder: Path, backend: Backend, most: int):
         self._manifest = read_manifest(folder)
-        verify_files(folder, self._manifest)
+        stamps = verify_files(folder, self._manifest)
         if backend.name in (RTX, FULL):
             engines = make_set(self._manifest.model, backend.name, max_batch_size=most)
             if engines.folder not in [e.folder for e in self._manifest.engines]:
                 self._manifest = replace(self._manifest, engines=[engines])
         self._vocabulary = Tokenizer.from_file(str(folder / TOKENIZER)).get_vocab_size()
-        self._orchestrator = Orchestrator(folder, self._manifest, backend)
+        self._orchestrator = Orchestrator(folder, self._manifest, backend, stamps)
         self._orchestrator.load(dense=True, skim=bool(self._manifest.skim_layers))
 
     def measure(self, batch_size: int, length: int, windows: int, repeats: int) -> dict:

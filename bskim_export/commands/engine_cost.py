@@ -44,7 +44,7 @@ def main(engines, targets, batch_size):
                 try:
                     size += len(
                         build_engine(
-                            engines / (graph.symmetric or graph.file),
+                            engines / graph.standard,
                             profile.shapes(graph.inputs, manifest.model),
                             compute_capability=parse_capability(target),
                         )
