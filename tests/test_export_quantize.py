@@ -10,7 +10,7 @@ from bskim_export.backends.catalogue import open_backend
 from bskim_export.bundle import read_manifest
 from bskim_export.data.question import sample
 from bskim_export.errors import BundleError, InputError
-from bskim_export.export.observe import METHODS, Calibration, observe
+from bskim_export.export.observe import METHODS, OUTLIERS, Calibration, observe
 from bskim_export.runtime.policy import KeepSchedule
 
 KIND = {"bert": "diagonal", "albert": "question"}
@@ -60,9 +60,12 @@ def test_every_product_of_a_layer_is_int8_and_nothing_else_is(whole):
         for file, kind in ((stage.graph.file, np.uint8), (stage.graph.symmetric, np.int8)):
             graph = onnx.load(folder / file).graph
             products = list(weights_of_products(graph))
-            assert products
+            inner = [weight for weight, zero in products if zero is None and weight.dims[0] == OUTLIERS]
+            assert len(inner) == len([weight for weight, zero in products if zero is not None and weight.dims[0] == 64])
+            assert len(products) > 3 * len(inner)
             for weight, zero in products:
-                if weight.dims[1] == 2 or weight.dims[0] == 16:  # the head's, or ALBERT's projection of the embeddings
+                # the head's, ALBERT's projection of the embeddings, or the outlier channels of an FFN's second product
+                if weight.dims[1] == 2 or weight.dims[0] in (16, OUTLIERS):
                     assert weight.data_type == onnx.TensorProto.FLOAT
                     continue
                 assert weight.data_type == onnx.TensorProto.INT8
@@ -139,6 +142,7 @@ def test_ranges_hold_what_was_observed_and_clip_only_if_asked(tiny, squad):
         assert one.least <= clipped[weight].least <= clipped[weight].most <= one.most
         assert one.smoothing.shape in {(32,), (64,)}
         assert (one.smoothing > 0).all()
+        assert len(one.outliers) == (OUTLIERS if one.smoothing.size == 64 else 0)  # the FFN's inner size
 
 
 def test_what_cannot_be_observed_is_refused(tiny):

@@ -20,7 +20,7 @@ def fuse_products(model: ir.Model) -> None:
         (read, read_scale, zero_point), (weight, weight_scale) = (n.inputs for n in dequantised)
         inputs = [read, weight, read_scale, weight_scale, zero_point]
         old = [product]
-        if (addition := _bias_behind(product)) is not None:
+        if (addition := bias_behind(product)) is not None:
             no_zero_point = None
             inputs += [no_zero_point, addition.inputs[1]]
             old.append(addition)
@@ -64,7 +64,7 @@ def _constant(name: str, array: np.ndarray) -> ir.Value:
     return ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
 
 
-def _bias_behind(product: ir.Node) -> ir.Node | None:
+def bias_behind(product: ir.Node) -> ir.Node | None:
     """Return the addition of a vector to a product that nothing else reads."""
     users = list(product.outputs[0].uses())
     if len(users) != 1 or users[0].node.op_type != "Add" or users[0].idx != 0:

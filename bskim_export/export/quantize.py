@@ -1,4 +1,4 @@
-"""INT8: the matrix products with weights, between QuantizeLinear and DequantizeLinear; everything else stays fp32.
+"""INT8: the matrix products of the layers' weights; everything else stays fp32.
 
 Static and per tensor, so that a window's numbers do not depend on its batch (dynamic quantisation takes its scale from
 all windows that run together). What is observed belongs to a weight, not to a graph: a product gets the same integers
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.convenience import replace_all_uses_with
 from torch import nn
 
-from bskim_export.export.cpu_forms import fuse_products
+from bskim_export.export.cpu_forms import bias_behind, fuse_products
 from bskim_export.export.observe import Observed
 from bskim_export.export.onnx_graph import GraphTemplate, as_array
 from bskim_export.export.weights import WeightStore
@@ -26,6 +27,15 @@ class Weight:
     transposed: bool
     whole: ir.Value
     scale: ir.Value
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """The part of a product that stays fp32: the parameter that it comes from, and its initializers."""
+
+    parameter: str
+    channels: ir.Value
+    rows: ir.Value
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,7 @@ class QuantizedTemplate(GraphTemplate):
         self._observed, self._signed = observed, signed
         self._weights: list[Weight] = []
         self._readings: list[Reading] = []
+        self._outliers: dict[ir.Value, Outliers] = {}
         weights: dict[ir.Value, ir.Value] = {}  # a layer's weights that others share (ALBERT) are in several products
         readings: dict[ir.Value, ir.Value] = {}  # query, key and value read the same
         parameters, graph = dict(module.named_parameters()), self.model.graph
@@ -64,6 +75,8 @@ class QuantizedTemplate(GraphTemplate):
             parameter, transposed = template.origins[weight.name]
             if id(parameters[parameter]) not in observed:
                 continue
+            if count := len(observed[id(parameters[parameter])].outliers):
+                self._add_outliers(node, read, weight, parameter, count)
             if weight not in weights:
                 weights[weight] = self._add_weight(node, weight, parameter, transposed)
             if read not in readings:
@@ -81,13 +94,24 @@ class QuantizedTemplate(GraphTemplate):
         for one in self._weights:
             parameter = parameters[one.parameter]
             array = as_array(parameter).T if one.transposed else as_array(parameter)
-            whole, scale = quantise_columns(array * self._observed[id(parameter)].smoothing[:, None])
+            seen = self._observed[id(parameter)]
+            even = array * seen.smoothing[:, None]
+            even[seen.outliers] = 0
+            whole, scale = quantise_columns(even)
             one.whole.const_value = store.add(one.whole.name, whole)
             one.scale.const_value = ir.tensor(scale, name=one.scale.name)
         for one in self._readings:
             seen = self._observed[id(parameters[one.parameter])]
             scale, zero_point = scale_of(seen.least, seen.most, self._signed)
-            for value, array in ((one.evener, 1 / seen.smoothing), (one.scale, scale), (one.zero_point, zero_point)):
+            evener = 1 / seen.smoothing
+            evener[seen.outliers] = 0
+            for value, array in ((one.evener, evener), (one.scale, scale), (one.zero_point, zero_point)):
+                value.const_value = ir.tensor(array, name=value.name)
+        for one in self._outliers.values():
+            parameter = parameters[one.parameter]
+            channels = self._observed[id(parameter)].outliers
+            rows = np.ascontiguousarray(as_array(parameter)[:, channels].T)
+            for value, array in ((one.channels, channels), (one.rows, rows)):
                 value.const_value = ir.tensor(array, name=value.name)
         super().write(module, path, store)
 
@@ -99,6 +123,21 @@ class QuantizedTemplate(GraphTemplate):
         graph.insert_before(before, wide)
         self._weights.append(Weight(parameter, transposed, whole, scale))
         return wide.outputs[0]
+
+    def _add_outliers(self, product: ir.Node, read: ir.Value, weight: ir.Value, parameter: str, count: int) -> None:
+        graph, name = self.model.graph, weight.name
+        if weight not in self._outliers:
+            channels = _initializer(graph, f"{name}_outliers", np.zeros(count, np.int64))
+            rows = _initializer(graph, f"{name}_outlier_rows", np.zeros((count, weight.shape[1]), np.float32))
+            self._outliers[weight] = Outliers(parameter, channels, rows)
+        own = self._outliers[weight]
+        last = bias_behind(product) or product  # behind the bias, which is then part of the product in ONNX Runtime
+        chosen = ir.node("Gather", [read, own.channels], {"axis": -1})
+        part = ir.node("MatMul", [chosen.outputs[0], own.rows])
+        both = ir.node("Add", [last.outputs[0], part.outputs[0]])
+        replace_all_uses_with(last.outputs[0], both.outputs[0])
+        both.replace_input_with(0, last.outputs[0])
+        graph.insert_after(last, [chosen, part, both])
 
     def _add_reading(self, before: ir.Node, read: ir.Value, parameter: str, channels: int) -> ir.Value:
         graph = self.model.graph
