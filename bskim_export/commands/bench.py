@@ -109,13 +109,15 @@ def main(
         },
         "machine": describe_machine(backend),
         "model": pipeline.manifest.model.source,
+        "graphs": pipeline.manifest.precision,
         "keep_schedule": keep_schedule,
         "rows": [summarise(row, over, questions, backend.name) for row in rows],
         "speedup_macs_over_padded_512": paper_speedup(rows[-2] if baseline else rows[-1], pipeline.manifest.model),
     }
     if json_path:
         write_json(json_path, report)
-    where = f"{backend.name} {backend.precision}, {backend.threads} threads"
+    graphs = "" if report["graphs"] == "fp32" else f"graphs in {report['graphs']}, "
+    where = f"{graphs}{backend.name} {backend.precision}, {backend.threads} threads"
     title = f"{report['model']} on {report['dataset']['name']}, {len(questions)} questions, {where}"
     print_table(console, report["rows"], title, batch_size, over.name)
     console.print(
