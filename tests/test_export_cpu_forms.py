@@ -7,6 +7,7 @@ import onnxruntime as ort
 import pytest
 from onnx import helper, numpy_helper
 
+from bskim_export.backends.onnxruntime import session_options, share_pool
 from bskim_export.export.cpu_forms import fuse_products, split_layer_norms
 
 RNG = np.random.default_rng(0)
@@ -26,7 +27,13 @@ def model_of(nodes, width, **constants):
 def run(model, read):
     data = ir.to_proto(model).SerializeToString()
     onnx.checker.check_model(onnx.load_from_string(data))
-    return ort.InferenceSession(data, providers=["CPUExecutionProvider"]).run(["y"], {"x": read})[0]
+    session = ort.InferenceSession(data, options(), providers=["CPUExecutionProvider"])
+    return session.run(["y"], {"x": read})[0]
+
+
+def options():
+    share_pool(None)  # if another test has made the process's pool, every session must use it
+    return session_options()
 
 
 def operations(model):
@@ -35,10 +42,10 @@ def operations(model):
 
 def optimised(model, tmp_path):
     """Return the operations that ONNX Runtime makes of a model."""
-    options = ort.SessionOptions()
-    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
-    ort.InferenceSession(ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
+    settings = options()
+    settings.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    ort.InferenceSession(ir.to_proto(model).SerializeToString(), settings, providers=["CPUExecutionProvider"])
+    return [node.op_type for node in onnx.load(settings.optimized_model_filepath).graph.node]
 
 
 def norm_model(width=384, epsilon=1e-12):
