@@ -78,12 +78,12 @@ class Rows:
         drawn = draw_patterns(load_patterns(), length, -(-windows // batch_size) * batch_size)
         drawn.sort(key=lambda p: p.length)
         batches = [drawn[i : i + batch_size] for i in range(0, len(drawn), batch_size)]
-        ways, macs, failed = self._ways(batches, length), {}, {}
+        ways, macs, errors = self._ways(batches, length), {}, {}
         for name, runs in ways.items():
             try:
                 macs[name] = sum(self._macs(run, name in SKIMS) for run in runs)
             except Exception as error:  # whatever a backend raises, the other rows go on
-                failed[name] = in_one_line(error)
+                errors[name] = in_one_line(error)
         timed = [interleaved([ways[name][b] for name in macs], repeats) for b in range(len(batches))]
         ms = np.percentile(1e3 * np.array(timed), [25, 50, 75], axis=1).mean(axis=1)  # [quartiles, rows], of a batch
         done = {name: _row(batch_size, len(drawn), ms[:, i], macs[name]) for i, name in enumerate(macs)}
@@ -94,7 +94,7 @@ class Rows:
                 row["measured_over_macs"] = row["speedup_time"] / row["speedup_macs"]
         return {
             "real_share": sum(p.length for p in drawn) / (len(drawn) * length),
-            "rows": [{"name": name, **(done.get(name) or {"error": failed[name]})} for name in ways],
+            "rows": [{"name": name, **(done.get(name) or {"error": errors[name]})} for name in ways],
         }
 
     def _ways(self, batches: Sequence[Sequence[Pattern]], length: int) -> dict[str, list[partial]]:
