@@ -5,6 +5,8 @@ import onnx_ir as ir
 from onnx_ir.convenience import replace_nodes_and_values
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+from bskim_export.export.onnx_graph import add_constant
+
 
 def fuse_products(model: ir.Model) -> None:
     """Make each product of a dequantised activation with a dequantised weight, and a bias added to it, one node.
@@ -38,12 +40,11 @@ def split_layer_norms(model: ir.Model) -> None:
     and not a power. OpenVINO does, into the kernel that it has for the one.
     """
     graph = model.graph
-    axis, constants = _constant("last_axis", np.array([-1])), {}
     for norm in [n for n in graph if n.op_type == "LayerNormalization"]:
         read, scale, bias = norm.inputs
-        epsilon = np.float32(norm.attributes["epsilon"].as_float())
-        constants[axis.name] = axis
-        least = constants.setdefault(f"epsilon_{epsilon}", _constant(f"epsilon_{epsilon}", epsilon))
+        axis = _constant(graph, "last_axis", np.array([-1]))
+        epsilon = np.array(norm.attributes["epsilon"].as_float(), np.float32)
+        least = _constant(graph, f"epsilon_{epsilon}", epsilon)
         mean = ir.node("ReduceMean", [read, axis])
         centred = ir.node("Sub", [read, mean.outputs[0]])
         square = ir.node("Mul", [centred.outputs[0], centred.outputs[0]])
@@ -55,13 +56,11 @@ def split_layer_norms(model: ir.Model) -> None:
         moved = ir.node("Add", [scaled.outputs[0], bias])
         new = [mean, centred, square, variance, positive, deviation, even, scaled, moved]
         replace_nodes_and_values(graph, norm, [norm], new, norm.outputs, moved.outputs)
-    for value in constants.values():
-        graph.register_initializer(value)
 
 
-def _constant(name: str, array: np.ndarray) -> ir.Value:
-    tensor = ir.tensor(array, name=name)
-    return ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
+def _constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
+    known = graph.initializers
+    return known[name] if name in known else add_constant(graph, name, array)
 
 
 def bias_behind(product: ir.Node) -> ir.Node | None:

@@ -134,6 +134,18 @@ def as_array(parameter: Tensor) -> np.ndarray:
     return parameter.detach().numpy()
 
 
+def add_constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
+    """Give a graph an initializer and return it."""
+    value = ir.Value(
+        name=name,
+        shape=ir.Shape(array.shape),
+        type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
+        const_value=ir.tensor(array, name=name),
+    )
+    graph.register_initializer(value)
+    return value
+
+
 def _randomised(module: nn.Module) -> nn.Module:
     """Return a copy with distinct random parameters, so that an initializer's content names its parameter."""
     stand_in = copy.deepcopy(module).eval()

@@ -15,7 +15,7 @@ from torch import nn
 
 from bskim_export.export.cpu_forms import bias_behind, fuse_products
 from bskim_export.export.observe import Observed
-from bskim_export.export.onnx_graph import GraphTemplate, as_array
+from bskim_export.export.onnx_graph import GraphTemplate, add_constant, as_array
 from bskim_export.export.weights import WeightStore
 
 
@@ -117,8 +117,8 @@ class QuantizedTemplate(GraphTemplate):
 
     def _add_weight(self, before: ir.Node, old: ir.Value, parameter: str, transposed: bool) -> ir.Value:
         graph = self.model.graph
-        whole = _initializer(graph, f"{old.name}_quantized", np.zeros(old.shape, np.int8))
-        scale = _initializer(graph, f"{old.name}_scale", np.ones(old.shape[1], np.float32))
+        whole = add_constant(graph, f"{old.name}_quantized", np.zeros(old.shape, np.int8))
+        scale = add_constant(graph, f"{old.name}_scale", np.ones(old.shape[1], np.float32))
         wide = ir.node("DequantizeLinear", [whole, scale], {"axis": 1})
         graph.insert_before(before, wide)
         self._weights.append(Weight(parameter, transposed, whole, scale))
@@ -127,8 +127,8 @@ class QuantizedTemplate(GraphTemplate):
     def _add_outliers(self, product: ir.Node, read: ir.Value, weight: ir.Value, parameter: str, count: int) -> None:
         graph, name = self.model.graph, weight.name
         if weight not in self._outliers:
-            channels = _initializer(graph, f"{name}_outliers", np.zeros(count, np.int64))
-            rows = _initializer(graph, f"{name}_outlier_rows", np.zeros((count, weight.shape[1]), np.float32))
+            channels = add_constant(graph, f"{name}_outliers", np.zeros(count, np.int64))
+            rows = add_constant(graph, f"{name}_outlier_rows", np.zeros((count, weight.shape[1]), np.float32))
             self._outliers[weight] = Outliers(parameter, channels, rows)
         own = self._outliers[weight]
         last = bias_behind(product) or product  # behind the bias, which is then part of the product in ONNX Runtime
@@ -141,9 +141,9 @@ class QuantizedTemplate(GraphTemplate):
 
     def _add_reading(self, before: ir.Node, read: ir.Value, parameter: str, channels: int) -> ir.Value:
         graph = self.model.graph
-        evener = _initializer(graph, f"{read.name}_evener", np.ones(channels, np.float32))
-        scale = _initializer(graph, f"{read.name}_scale", np.ones((), np.float32))
-        zero_point = _initializer(graph, f"{read.name}_zero_point", np.zeros((), np.int8 if self._signed else np.uint8))
+        evener = add_constant(graph, f"{read.name}_evener", np.ones(channels, np.float32))
+        scale = add_constant(graph, f"{read.name}_scale", np.ones((), np.float32))
+        zero_point = add_constant(graph, f"{read.name}_zero_point", np.zeros((), np.int8 if self._signed else np.uint8))
         even = ir.node("Mul", [read, evener])
         narrow = ir.node("QuantizeLinear", [even.outputs[0], scale, zero_point])
         wide = ir.node("DequantizeLinear", [narrow.outputs[0], scale, zero_point])
@@ -188,14 +188,3 @@ def scale_of(least: float, most: float, signed: bool) -> tuple[np.ndarray, np.nd
         return np.array(scale, np.float32), np.array(0, np.int8)
     scale = max(most - least, 1e-12) / 255
     return np.array(scale, np.float32), np.array(round(-least / scale), np.uint8)
-
-
-def _initializer(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
-    value = ir.Value(
-        name=name,
-        shape=ir.Shape(array.shape),
-        type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
-        const_value=ir.tensor(array, name=name),
-    )
-    graph.register_initializer(value)
-    return value
