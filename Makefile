@@ -26,7 +26,7 @@ lint: $(INSTALLED)
 clean:
 	rm -rf .venv engines bench.json
 
-$(INSTALLED): setup.cfg setup.py pyproject.toml constraints.txt
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[export,train,test]'
 	touch $@

@@ -15,8 +15,8 @@ _HOMES = {
     "QAPipeline": "bskim_export.runtime.pipeline",
     "BlockSkimForQuestionAnswering": "bskim_export.model.qa",
     "SkimConfig": "bskim_export.model.skim_config",
-    "load_checkpoint": "bskim_export.checkpoint",
-    "save_checkpoint": "bskim_export.checkpoint",
+    "load_checkpoint": "bskim_export.checkpoint.loading",
+    "save_checkpoint": "bskim_export.checkpoint.loading",
     "export_bundle": "bskim_export.export.exporter",
     "BskimError": "bskim_export.errors",
 }

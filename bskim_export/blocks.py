@@ -12,6 +12,9 @@ import numpy as np
 MASKED = np.float32(-1e4)
 """Additive attention mask of a position that must not be attended to. Not the least float: fp16 must hold it."""
 
+KEPT = int(np.iinfo(np.int16).max)
+"""Stands for "never dropped" wherever a layer number says after which layer a block was dropped: later than any."""
+
 
 def count_blocks(length: int, block_size: int) -> int:
     """Return how many blocks hold `length` positions."""

@@ -1,8 +1,8 @@
-"""The errors a user can meet. Each message says what is wrong and what to do about it."""
+"""The errors that a user can meet. Each message names the problem and the remedy."""
 
 
 class BskimError(Exception):
-    """Base of every error that bskim-export raises on purpose."""
+    """The base of every error that bskim-export raises on purpose."""
 
 
 class InputError(BskimError, ValueError):
@@ -18,19 +18,25 @@ class BundleError(BskimError, ValueError):
 
 
 class ParityError(BskimError, RuntimeError):
-    """The exported graphs do not give what PyTorch gives; the bundle was not written."""
+    """The results of the exported graphs are too far from PyTorch's. The bundle was not written."""
 
 
 class DiskFullError(BskimError, OSError):
-    """There is no room for a file; what it was to replace is as it was."""
+    """There is no room for a file. The file that it should have replaced is unchanged."""
 
 
 class MissingExtraError(BskimError, ImportError):
-    """An optional dependency is needed; the message names the pip extra that brings it."""
+    """An optional dependency is missing. The message names the pip extra that brings it."""
 
 
 def missing_extra(package: str, extra: str, purpose: str) -> MissingExtraError:
-    """Return the error for an import of `package` that failed."""
+    """Return the error for a failed import of an optional package.
+
+    Args:
+        package: the name of the package
+        extra: the name of the pip extra that brings it
+        purpose: names the thing that needs the package; the message begins with it
+    """
     return MissingExtraError(
         f"{purpose} needs '{package}', which is not installed. Install it with: pip install 'bskim-export[{extra}]'"
     )

@@ -1,31 +1,19 @@
-"""Models and bundles that the tests share. The tiny ones are random; the MiniLM one is real and trained."""
+"""Fixtures that the tests share. The tiny models are random; the MiniLM one is real and trained."""
 
 import logging
-import os
-import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
+from support import EXAMPLE, FAMILIES, SHAPE, make_model, spread_scores
 from tokenizers import ByteLevelBPETokenizer, Tokenizer, processors
-from transformers import AlbertConfig, AlbertTokenizer, BertConfig, DistilBertConfig, ElectraConfig, RobertaConfig
+from transformers import AlbertTokenizer
 
 from bskim_export import QAPipeline
-from bskim_export.checkpoint import Checkpoint, load_checkpoint
+from bskim_export.checkpoint.loading import Checkpoint, load_checkpoint
 from bskim_export.data.question import Question, sample
 from bskim_export.data.squad import load_squad
 from bskim_export.export.exporter import export_bundle
-from bskim_export.export.verify import torch_inputs
-from bskim_export.model.qa import BlockSkimForQuestionAnswering
-from bskim_export.model.skim_config import SkimConfig
-from bskim_export.runtime.policy import Thresholds
-from bskim_export.runtime.windows import Window, WindowMaker
-
-EXAMPLE = Path(__file__).parents[1] / "examples" / "minilm-l6-squad"
-SHAPE = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
 
 
 @pytest.fixture(scope="session")
@@ -58,94 +46,6 @@ def unigram(squad) -> str:
     """An ALBERT tokenizer (normaliser, Metaspace, template: transformers' own), trained on SQuAD's passages."""
     texts = sorted({q.context for q in sample(squad, 200)})
     return AlbertTokenizer().train_new_from_iterator(texts, 2000, show_progress=False).backend_tokenizer.to_str()
-
-
-def make_model(config, layers, max_seq_len: int | None = 384, predictor="diagonal") -> BlockSkimForQuestionAnswering:
-    """Return a random model whose predictors disagree with each other about many blocks."""
-    torch.manual_seed(0)
-    if max_seq_len is not None:
-        config.max_seq_length = max_seq_len
-    config.skim_predictor = predictor
-    model = BlockSkimForQuestionAnswering(config, SkimConfig.from_hf(config, layers)).eval()
-    with torch.no_grad():
-        for name, parameter in model.backbone.named_parameters():  # far from their initial zeros and ones
-            sharp = 5.0 if "query" in name or "key" in name else 1.0
-            parameter.add_(torch.randn(parameter.shape) * 0.1).mul_(sharp)
-        for one in model.predictors.values():
-            if predictor == "diagonal":  # no dead ReLUs
-                one.bn1.bias.add_(1)
-                one.bn2.bias.add_(1)
-    return model
-
-
-@torch.no_grad()
-def spread_scores(checkpoint: Checkpoint, questions: list[Question]) -> None:
-    """Scale the random classifiers until keep probabilities spread over 0 to 1 on real windows, and put each layer's
-    threshold near their median, in a wide gap."""
-    model, windows = checkpoint.model, windows_of(checkpoint, questions)
-    outputs = [model(*(t[None] for t in torch_inputs(w))).skim_logits for w in windows]
-    thresholds = []
-    for layer in model.skim.layers:
-        logits = torch.cat([o[layer][0, w.question_blocks :] for o, w in zip(outputs, windows, strict=True)])
-        difference = logits[:, 1] - logits[:, 0]
-        fc, scale = model.predictors[str(layer)].fc, 2 / difference.std()
-        fc.weight.mul_(scale)
-        fc.bias.mul_(scale)
-        fc.bias[1] -= difference.mean() * scale
-        spread = torch.sigmoid((difference - difference.mean()) * scale)
-        thresholds.append(_widest_gap(spread.sort().values.tolist()))
-    model.skim = replace(model.skim, thresholds=tuple(thresholds))
-
-
-def _widest_gap(values: list[float]) -> float:
-    middle = np.array(values[len(values) * 2 // 5 : len(values) * 3 // 5])
-    place = np.argmax(np.diff(middle))
-    return float(middle[place : place + 2].mean())
-
-
-def windows_of(checkpoint: Checkpoint, questions: list[Question], max_seq_len: int = 384) -> list[Window]:
-    """Return the questions' windows."""
-    maker = WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), checkpoint.describe())
-    return [w for q in questions for w in maker(q.question, q.context, max_seq_len, 64)]
-
-
-class Margins(Thresholds):
-    """Thresholds that remember how near to one of them a score came."""
-
-    def __init__(self, policy: Thresholds):
-        super().__init__(policy.by_layer)
-        self.smallest = 1.0
-
-    def keep(self, layer, window, score, initial):
-        self.smallest = min([self.smallest, *np.abs(score - self.by_layer[layer])])
-        return super().keep(layer, window, score, initial)
-
-
-def without_ties(windows: list[Window], qa: QAPipeline) -> list[Window]:
-    """Return the windows none of whose scores is so near to a threshold that neither decision is wrong.
-
-    A tiny model's classifiers are scaled up to 600 times until its scores spread, and float32's rounding with them: up
-    to 5e-4 of a probability against float64.
-    """
-    clear = []
-    for window in windows:
-        margins = Margins(qa.policy)
-        qa.orchestrator.run([window], margins)
-        if margins.smallest > 2e-3:
-            clear.append(window)
-    assert len(clear) >= len(windows) * 2 // 3
-    return clear
-
-
-FAMILIES = {
-    "bert with pruned heads": (BertConfig, {"pruned_heads": {"0": [0], "1": [3], "2": [1]}}),
-    "albert": (AlbertConfig, {"embedding_size": 16, "vocab_size": 2000}),
-    "albert of two groups": (AlbertConfig, {"embedding_size": 16, "vocab_size": 2000, "num_hidden_groups": 2}),
-    "bert": (BertConfig, {}),
-    "distilbert": (DistilBertConfig, {"hidden_dim": 48}),
-    "electra": (ElectraConfig, {"embedding_size": 16}),
-    "roberta": (RobertaConfig, {"max_position_embeddings": 514, "vocab_size": 2000, "type_vocab_size": 1}),
-}
 
 
 @pytest.fixture(scope="session")
@@ -233,20 +133,3 @@ def broken_package(tmp_path, monkeypatch):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
     return put
-
-
-def run_in_triton_interpreter(program: str, *arguments) -> None:
-    """Run a Python program whose Triton kernels run on the CPU, and fail with what it says.
-
-    The interpreter must be switched on before Triton is imported and then holds for the whole process, so the program
-    gets a process of its own.
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[1],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr

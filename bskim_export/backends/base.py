@@ -1,13 +1,17 @@
-"""What the runtime asks of a backend: load a graph, run it on arrays, bring a result to the host."""
+"""The protocol of a backend: it loads a graph, runs it on arrays, and brings a result to the host."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from bskim_export.bundle import Graph, Manifest
+from bskim_export.bundle.bundle import Bundle
+from bskim_export.bundle.integrity import RECOPY
+from bskim_export.bundle.manifest import Graph
+from bskim_export.errors import BundleError
 
 
 class Engine(Protocol):
@@ -28,14 +32,31 @@ class Backend(Protocol):
     precision: str
     threads: int
 
-    def load(self, folder: Path, manifest: Manifest, graph: Graph) -> Engine:
-        """Compile one graph of the bundle in `folder`. Raises BundleError if the library refuses it."""
+    def load(self, bundle: Bundle, graph: Graph) -> Engine:
+        """Compile one graph of a bundle. Raises BundleError if the library refuses it."""
 
-    def to_device(self, array: np.ndarray) -> Any:
+    def to_device(self, array: npt.NDArray[Any]) -> Any:
         """Return a tensor that engines of this backend take without further copying."""
 
-    def to_host(self, tensor: Any) -> np.ndarray:
+    def to_host(self, tensor: Any) -> npt.NDArray[np.float32]:
         """Return the values of a tensor that an engine returned."""
+
+
+def check_signature(path: Path, graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Raise BundleError unless an ONNX file takes and gives what the manifest says.
+
+    Args:
+        inputs, outputs: names that a library found in the file, in any order
+    """
+    for kind, found, expected in (
+        ("inputs", inputs, graph.input_names),
+        ("outputs", outputs, graph.output_names),
+    ):
+        if sorted(found) != sorted(expected):
+            raise BundleError(
+                f"'{path}' has the {kind} {', '.join(sorted(found))}, but manifest.json says "
+                f"{', '.join(sorted(expected))}: they are not of one export. {RECOPY}"
+            )
 
 
 def thread_count(threads: int | None) -> int:

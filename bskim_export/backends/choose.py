@@ -3,7 +3,7 @@
 from bskim_export.backends.base import Backend
 from bskim_export.backends.catalogue import CATALOGUE, DEFAULT, open_backend
 from bskim_export.backends.nvidia import compute_capability
-from bskim_export.bundle import Manifest
+from bskim_export.bundle.manifest import Manifest
 
 
 def choose_backend(manifest: Manifest, threads: int | None = None) -> tuple[Backend, str]:

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from bskim_export.whole import write_json, write_whole
+from bskim_export.atomic import write_atomic, write_json
 
 
 @dataclass(frozen=True)
@@ -61,5 +61,5 @@ def find_engine(folder: Path, name: str, key: EngineKey) -> tuple[bytes | None, 
 def keep_engine(folder: Path, name: str, key: EngineKey, data: bytes) -> None:
     """Write an engine and its label, each whole or not at all; killed between them, the engine counts as damaged."""
     label = {"key": dataclasses.asdict(key), "sha256": hashlib.sha256(data).hexdigest()}
-    write_whole(folder / f"{name}.engine", lambda stream: stream.write(data))
+    write_atomic(folder / f"{name}.engine", lambda stream: stream.write(data))
     write_json(folder / f"{name}.json", label)

@@ -2,13 +2,13 @@
 
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
-from bskim_export.backends.base import thread_count
-from bskim_export.bundle import Graph, Manifest
+from bskim_export.backends.base import check_signature, thread_count
+from bskim_export.bundle.bundle import Bundle
+from bskim_export.bundle.manifest import Graph
 from bskim_export.errors import BundleError
 
 _pool_threads: int | None = None
@@ -32,13 +32,14 @@ class OnnxRuntimeBackend:
     def __init__(self, threads: int | None = None):
         self.threads = share_pool(threads)
 
-    def load(self, folder: Path, manifest: Manifest, graph: Graph) -> "OnnxRuntimeEngine":
-        """Compile one graph of the bundle in `folder`. Raises BundleError if ONNX Runtime refuses it."""
-        path = folder / graph.file
+    def load(self, bundle: Bundle, graph: Graph) -> "OnnxRuntimeEngine":
+        """Compile one graph of a bundle. Raises BundleError if ONNX Runtime refuses it."""
+        path = bundle.path(graph.file)
         try:
             session = ort.InferenceSession(str(path), session_options(), providers=["CPUExecutionProvider"])
         except Exception as error:  # pybind raises a class per status code, none of them public
             raise BundleError(f"ONNX Runtime {ort.__version__} cannot load '{path}': {error}") from error
+        check_signature(path, graph, [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()])
         return OnnxRuntimeEngine(session)
 
     def to_device(self, array: np.ndarray) -> ort.OrtValue:
@@ -63,7 +64,7 @@ class OnnxRuntimeEngine:
 
 
 def session_options() -> ort.SessionOptions:
-    """Return the options of a session that uses what `share_pool` made."""
+    """Return the options of a session that uses the pool and arena of `share_pool`."""
     options = ort.SessionOptions()
     options.use_per_session_threads = False
     options.log_severity_level = 3

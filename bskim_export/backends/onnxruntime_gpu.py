@@ -5,13 +5,14 @@ CPU's provider.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
+from bskim_export.backends.base import check_signature
 from bskim_export.backends.onnxruntime import session_options, share_pool
-from bskim_export.bundle import Graph, Manifest
+from bskim_export.bundle.bundle import Bundle
+from bskim_export.bundle.manifest import Graph
 from bskim_export.errors import BundleError, InputError
 
 
@@ -36,14 +37,14 @@ class OnnxRuntimeCudaBackend:
             )
         self.threads = share_pool(threads)
 
-    def load(self, folder: Path, manifest: Manifest, graph: Graph) -> "BoundEngine":
-        """Compile one graph of the bundle in `folder`.
+    def load(self, bundle: Bundle, graph: Graph) -> "BoundEngine":
+        """Compile one graph of a bundle.
 
         Raises:
             BundleError: ONNX Runtime refuses it, or its GPU libraries do not load, upon which it would quietly take
                 the CPU.
         """
-        path = folder / graph.standard
+        path = bundle.path(graph.standard)
         try:
             session = ort.InferenceSession(str(path), session_options(), providers=[self.provider])
         except Exception as error:  # pybind raises a class per status code, none of them public
@@ -53,6 +54,7 @@ class OnnxRuntimeCudaBackend:
                 f"ONNX Runtime {ort.__version__} cannot use {self.provider} and would take {taken}. Its "
                 "messages above say which library does not load; CUDA and cuDNN must be of the versions that it wants."
             )
+        check_signature(path, graph, [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()])
         return BoundEngine(session, self.device)
 
     def to_device(self, array: np.ndarray) -> ort.OrtValue:

@@ -1,20 +1,19 @@
 """OpenVINO on the CPU. In bf16, where the processor has it, the fastest of the backends there."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from threading import local
 
 import numpy as np
 import openvino as ov
 from openvino.preprocess import PrePostProcessor
 
-from bskim_export.backends.base import thread_count
-from bskim_export.bundle import Graph, Manifest
+from bskim_export.backends.base import check_signature, thread_count
+from bskim_export.bundle.bundle import Bundle
+from bskim_export.bundle.manifest import Graph
+from bskim_export.bundle.tensors import BETWEEN_ENGINES
 from bskim_export.errors import BundleError, InputError
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
-BETWEEN = {"context", "residual", "diagonal", "last_context", "last_residual"}
-"""Tensors that no one but engines reads."""
 
 
 class OpenVinoBackend:
@@ -46,10 +45,10 @@ class OpenVinoBackend:
             "ENABLE_CPU_PINNING": False,  # engines of one bundle take turns on the same cores
         }
 
-    def load(self, folder: Path, manifest: Manifest, graph: Graph) -> "OpenVinoEngine":
-        """Compile one graph of the bundle in `folder`. Raises BundleError if OpenVINO cannot, or is known to err."""
-        path = folder / graph.standard
-        if graph.symmetric and manifest.model.embedding_size != manifest.model.hidden_size:
+    def load(self, bundle: Bundle, graph: Graph) -> "OpenVinoEngine":
+        """Compile one graph of a bundle. Raises BundleError if OpenVINO cannot, or is known to err."""
+        path = bundle.path(graph.standard)
+        if graph.symmetric and bundle.model.embedding_size != bundle.model.hidden_size:
             raise BundleError(
                 f"OpenVINO (2026.4 at least) gives wrong numbers for '{path}': where a product in fp32, here the "
                 "projection of the embeddings, is both quantised and added to something, it quantises another tensor. "
@@ -57,6 +56,8 @@ class OpenVinoBackend:
             )
         try:
             model = self._core.read_model(path)
+            outputs = [port.get_any_name() for port in model.outputs]
+            check_signature(path, graph, [port.get_any_name() for port in model.inputs], outputs)
             if self.precision == "bf16":
                 model = _with_narrow_boundaries(model)
             return OpenVinoEngine(self._core.compile_model(model, "CPU", self._config))
@@ -73,10 +74,10 @@ class OpenVinoBackend:
 
 
 def _with_narrow_boundaries(model: ov.Model) -> ov.Model:
-    """Let what goes from engine to engine be bf16, which is what it was computed in."""
+    """Let tensors between engines be bf16, the type that they were computed in."""
     conversion = PrePostProcessor(model)
     for inputs, port in [(conversion.input, p) for p in model.inputs] + [(conversion.output, p) for p in model.outputs]:
-        if port.get_any_name() in BETWEEN:
+        if port.get_any_name() in BETWEEN_ENGINES:
             inputs(port.get_any_name()).tensor().set_element_type(ov.Type.bf16)
     return conversion.build()
 

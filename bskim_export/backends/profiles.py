@@ -1,33 +1,18 @@
 """Optimization profiles: how large the inputs of a graph may get, from how long windows are and how many run together.
 
-Standard library only. What each input's axes mean is in `AXES`, by the names of `export.onnx_graph.dims`.
+Standard library only. The axes of each input are those of `bundle.tensors`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bskim_export.blocks import count_blocks
-from bskim_export.bundle import Model
+from bskim_export.bundle.manifest import Model
+from bskim_export.bundle.tensors import TENSORS, fixed_sizes
 from bskim_export.errors import InputError
 
 Shape = tuple[int, ...]
-
-AXES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("input_ids", "token_type_ids", "position_ids"), ("blocks", "size")),
-    **dict.fromkeys(("keep_cells", "keep", "back"), ("blocks",)),
-    "last_context": ("cells", "size", "context"),
-    "last_residual": ("blocks", "size", "hidden"),
-    "table": ("windows", "width"),
-    "mask": ("windows", "width * size"),
-    "probe": ("blocks", "heads", "size"),
-    "diagonal": ("blocks", "heads", "size", "size"),
-    "context": ("cells", "size", "context"),
-    "residual": ("blocks", "size", "hidden"),
-    "passage": ("windows", "width * size"),
-    "asked": ("windows", "asked"),
-    "question": ("windows", "asked * size"),
-    "scored": ("blocks",),
-}
 
 
 @dataclass(frozen=True)
@@ -61,18 +46,20 @@ class Profile:
             >>> Profile((1, 8), (192, 384)).shapes(["table", "mask"], model)
             {'table': ((1, 1), (1, 6), (8, 12)), 'mask': ((1, 32), (1, 192), (8, 384))}
         """
-        size = model.block_size
-        extents = {"size": (size,) * 3, "heads": (model.num_heads,) * 3, "hidden": (model.hidden_size,) * 3}
-        extents["context"] = (model.num_heads * model.head_size,) * 3
-        extents["windows"] = (1, *self.batch_size)
-        extents["width"] = extents["asked"] = (1, *(count_blocks(n, size) for n in self.length))
-        extents["blocks"] = extents["cells"] = tuple(
-            w * m for w, m in zip(extents["windows"], extents["width"], strict=True)
-        )
-        for name in ("width", "asked"):
-            extents[f"{name} * size"] = tuple(n * size for n in extents[name])
+        # The least, the usual and the largest size of each axis.
+        extents = {axis: (size,) * 3 for axis, size in fixed_sizes(model).items()}
+        windows = (1, *self.batch_size)
+        width = (1, *(count_blocks(n, model.block_size) for n in self.length))
+        blocks = tuple(w * m for w, m in zip(windows, width, strict=True))
+        extents |= {"windows": windows, "width": width, "question_blocks": width}
+        extents |= dict.fromkeys(("blocks", "blocks_before", "cells", "cells_before", "passage_blocks"), blocks)
+
+        def size(axis: str, which: int) -> int:
+            return math.prod(extents[factor][which] for factor in axis.split(" * "))
+
         return {
-            name: tuple(tuple(extents[axis][which] for axis in AXES[name]) for which in range(3)) for name in inputs
+            name: tuple(tuple(size(axis, which) for axis in TENSORS[name].axes) for which in range(3))
+            for name in inputs
         }
 
     def check(self, feeds: Mapping[str, Shape], inputs: Mapping[str, tuple[Shape, Shape, Shape]]) -> None:

@@ -17,15 +17,16 @@ from bskim_export.backends.engine_cache import EngineKey, find_engine, keep_engi
 from bskim_export.backends.nvidia import compute_capability
 from bskim_export.backends.profiles import Profile, Shape
 from bskim_export.backends.tensorrt import FULL, RTX, build_engine, library_version, load_polygraphy
-from bskim_export.bundle import EngineSet, Graph, Manifest, Model
+from bskim_export.bundle.bundle import Bundle
+from bskim_export.bundle.manifest import EngineSet, Graph, Model
 from bskim_export.errors import BundleError, InputError
 
-WEIGHTS = "onnx/weights.bin"
 log = logging.getLogger("bskim_export")
 
 
 def make_set(model: Model, name: str, capability: tuple[int, int] | None = None, max_batch_size: int = 8) -> EngineSet:
-    """Return what to build: for a GPU of a compute capability, by default the one at hand, and batches up to a size.
+    """Return the engines to build: for a GPU of a compute capability, default: the one at hand, and batches up to a
+    size.
 
     Raises:
         InputError: there is none at hand; or full TensorRT is to build for another one.
@@ -47,23 +48,25 @@ def profile_of(engines: EngineSet) -> Profile:
     return Profile(tuple(engines.batch_size), tuple(engines.length))
 
 
-def find_or_build(folder: Path, manifest: Manifest, graph: Graph, engines: EngineSet) -> tuple[bytes, str]:
+def find_or_build(bundle: Bundle, graph: Graph, engines: EngineSet) -> tuple[bytes, str]:
     """Return a graph's engine, and "" or why it had to be built. A bundle that cannot be written to keeps its own."""
     file = graph.standard
     profile = profile_of(engines)
     key = EngineKey(
-        graph=manifest.files[file],
-        weights=manifest.files[WEIGHTS],
+        graph=bundle.manifest.files[file],
+        weights=bundle.weights_hash,
         runtime=f"{engines.backend} {engines.version}",
         device=engines.compute_capability,
-        precision=manifest.precision,
+        precision=bundle.manifest.precision,
         profile={"batch_size": engines.batch_size, "length": engines.length},
     )
-    place, name = folder / engines.folder, Path(graph.file).stem
+    place = bundle.path(engines.folder)
+    name = Path(graph.file).stem
     data, why = find_engine(place, name, key)
     if data is None:
         target = tuple(int(n) for n in engines.compute_capability.split("."))
-        data = build_engine(folder / file, profile.shapes(graph.inputs, manifest.model), engines.backend, target)
+        shapes = profile.shapes(graph.input_names, bundle.model)
+        data = build_engine(bundle.path(file), shapes, engines.backend, target)
         try:
             place.mkdir(parents=True, exist_ok=True)
             keep_engine(place, name, key, data)
@@ -72,17 +75,16 @@ def find_or_build(folder: Path, manifest: Manifest, graph: Graph, engines: Engin
     return data, why
 
 
-def build_all(folder: Path, manifest: Manifest, engines: EngineSet, progress: Callable[[int, int], None]) -> None:
+def build_all(bundle: Bundle, engines: EngineSet, progress: Callable[[int, int], None]) -> None:
     """Build the engines of a bundle that are not there yet.
 
     Args:
         progress: told how many of how many are done
     """
-    graphs = [g for s in manifest.stages for g in (s.graph, s.skim) if g is not None]
-    graphs += [manifest.dense] if manifest.dense not in graphs else []
+    graphs = bundle.manifest.graphs
     for done, graph in enumerate(graphs):
         progress(done, len(graphs))
-        find_or_build(folder, manifest, graph, engines)
+        find_or_build(bundle, graph, engines)
     progress(len(graphs), len(graphs))
 
 
@@ -106,17 +108,17 @@ class TensorRtBackend:
         except Exception as error:  # polygraphy's own, or of the library that it loads with ctypes
             raise InputError(f"The {self.name} backend cannot use CUDA on this GPU: {error}") from error
 
-    def load(self, folder: Path, manifest: Manifest, graph: Graph) -> "TensorRtEngine":
+    def load(self, bundle: Bundle, graph: Graph) -> "TensorRtEngine":
         """Return a graph's engine. Raises BundleError if TensorRT refuses it."""
         device = ".".join(map(str, compute_capability()))
-        fitting = [e for e in manifest.engines if (e.backend, e.compute_capability) == (self.name, device)]
-        engines = fitting[0] if fitting else make_set(manifest.model, self.name)
+        fitting = [e for e in bundle.manifest.engines if (e.backend, e.compute_capability) == (self.name, device)]
+        engines = fitting[0] if fitting else make_set(bundle.model, self.name)
         engines = replace(engines, version=self.version)
-        data, why = find_or_build(folder, manifest, graph, engines)
+        data, why = find_or_build(bundle, graph, engines)
         if why:
             log.warning("Built the %s engine of %s: %s.", self.name, graph.file, why)
         profile = profile_of(engines)
-        return TensorRtEngine(self._trt, data, profile, profile.shapes(graph.inputs, manifest.model))
+        return TensorRtEngine(self._trt, data, profile, profile.shapes(graph.input_names, bundle.model))
 
     def to_device(self, array: np.ndarray) -> Any:
         """Return an array's copy in the GPU's memory."""

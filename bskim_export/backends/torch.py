@@ -15,10 +15,11 @@ import torch
 from onnx import external_data_helper, numpy_helper
 from torch import Tensor
 
-from bskim_export.backends.base import thread_count
+from bskim_export.backends.base import check_signature, thread_count
 from bskim_export.backends.torch_fusion import Attention, find_attention
 from bskim_export.backends.torch_ops import DTYPES, OPERATORS
-from bskim_export.bundle import Graph, Manifest
+from bskim_export.bundle.bundle import Bundle
+from bskim_export.bundle.manifest import Graph
 from bskim_export.errors import BundleError, InputError, missing_extra
 
 
@@ -49,17 +50,18 @@ class TorchBackend:
         self._fused = _load_kernel() if fused else None
         self._weights: dict[tuple[str, int, int], Tensor] = {}
 
-    def load(self, folder: Path, manifest: Manifest, graph: Graph) -> "TorchEngine":
+    def load(self, bundle: Bundle, graph: Graph) -> "TorchEngine":
         """Read one ONNX file. Raises BundleError if it cannot be read or has an operator that is not known."""
-        path = folder / graph.standard
+        path = bundle.path(graph.standard)
         try:
-            graph = onnx.load(str(path), load_external_data=False).graph
+            parsed = onnx.load(str(path), load_external_data=False).graph
         except Exception as error:  # protobuf's own, which differs between its versions
             raise BundleError(f"'{path}' is not an ONNX file: {error}") from error
-        if unknown := sorted({n.op_type for n in graph.node} - OPERATORS.keys()):
+        if unknown := sorted({n.op_type for n in parsed.node} - OPERATORS.keys()):
             raise BundleError(f"The torch backend does not know {', '.join(unknown)} in '{path}'.")
-        weights = {i.name: self._initializer(i, path.parent, manifest.files) for i in graph.initializer}
-        return TorchEngine(plan(graph, weights, self._fused), weights, [o.name for o in graph.output])
+        check_signature(path, graph, [i.name for i in parsed.input], [o.name for o in parsed.output])
+        weights = {i.name: self._initializer(i, path.parent, bundle.manifest.files) for i in parsed.initializer}
+        return TorchEngine(plan(parsed, weights, self._fused), weights, [o.name for o in parsed.output])
 
     def to_device(self, array: np.ndarray) -> Tensor:
         """Return an array, copied, as an input that several runs can share."""

@@ -17,7 +17,6 @@ together, as `QAPipeline` does.
 import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -29,11 +28,11 @@ from bskim_export.backends.catalogue import CATALOGUE, open_backend
 from bskim_export.backends.tensorrt import FULL, RTX
 from bskim_export.backends.tensorrt_engine import make_set
 from bskim_export.bench.keep_patterns import Pattern, Replay, draw_patterns, load_patterns, make_window
-from bskim_export.bench.macs import window_macs
-from bskim_export.bench.overhead import interleaved
-from bskim_export.bench.report import describe_machine
-from bskim_export.bundle import TOKENIZER, read_manifest, verify_files
+from bskim_export.bundle.bundle import Bundle
 from bskim_export.errors import InputError
+from bskim_export.evaluate.machine import describe_machine
+from bskim_export.evaluate.macs import window_macs
+from bskim_export.evaluate.timing import interleaved
 from bskim_export.runtime.orchestrator import Orchestrator
 
 BASELINE = "dense"
@@ -50,15 +49,16 @@ class Rows:
     """
 
     def __init__(self, folder: Path, backend: Backend, most: int):
-        self._manifest = read_manifest(folder)
-        stamps = verify_files(folder, self._manifest)
+        bundle = Bundle.open(folder)
         if backend.name in (RTX, FULL):
-            engines = make_set(self._manifest.model, backend.name, max_batch_size=most)
-            if engines.folder not in [e.folder for e in self._manifest.engines]:
-                self._manifest = replace(self._manifest, engines=[engines])
-        self._vocabulary = Tokenizer.from_file(str(folder / TOKENIZER)).get_vocab_size()
-        self._orchestrator = Orchestrator(folder, self._manifest, backend, stamps)
-        self._orchestrator.load(dense=True, skim=bool(self._manifest.skim_layers))
+            engines = make_set(bundle.model, backend.name, max_batch_size=most)
+            if engines.folder not in [e.folder for e in bundle.manifest.engines]:
+                bundle = bundle.with_engines([engines])
+        self._model = bundle.model
+        self._skim_layers = bundle.skim_layers
+        self._vocabulary = Tokenizer.from_file(str(bundle.tokenizer)).get_vocab_size()
+        self._orchestrator = Orchestrator(bundle, backend)
+        self._orchestrator.load(dense=True, skim=bool(self._skim_layers))
 
     def measure(self, batch_size: int, length: int, windows: int, repeats: int) -> dict:
         """Return what one combination takes: medians of all rows, taking turns batch by batch.
@@ -72,7 +72,7 @@ class Rows:
         Raises:
             InputError: the model takes no windows of that length.
         """
-        model = self._manifest.model
+        model = self._model
         if length > model.max_seq_len:
             raise InputError(f"Length {length} is more than the {model.max_seq_len} positions that the model takes.")
         drawn = draw_patterns(load_patterns(), length, -(-windows // batch_size) * batch_size)
@@ -100,21 +100,21 @@ class Rows:
     def _ways(self, batches: Sequence[Sequence[Pattern]], length: int) -> dict[str, list[partial]]:
         """Return what each row runs, a call for each batch."""
         run = self._orchestrator.run
-        make = partial(make_window, model=self._manifest.model, vocabulary=self._vocabulary)
+        make = partial(make_window, model=self._model, vocabulary=self._vocabulary)
         real = [[make(p) for p in batch] for batch in batches]
         ways = {
             "dense-padded": [partial(run, [make(p, positions=length) for p in batch], None) for batch in batches],
             BASELINE: [partial(run, windows, None) for windows in real],
         }
-        for name, setting in SKIMS.items() if self._manifest.skim_layers else ():
-            policies = [Replay(batch, setting, self._manifest) for batch in batches]
+        for name, setting in SKIMS.items() if self._skim_layers else ():
+            policies = [Replay(batch, setting, self._model, self._skim_layers) for batch in batches]
             ways[name] = [partial(run, windows, policy) for windows, policy in zip(real, policies, strict=True)]
         return ways
 
     def _macs(self, run: partial, skims: bool) -> int:
-        layers = self._manifest.skim_layers if skims else []
+        layers = self._skim_layers if skims else []
         pairs = zip(run.args[0], run(), strict=True)
-        return sum(window_macs(self._manifest.model, r, w.question_blocks, layers) for w, r in pairs)
+        return sum(window_macs(self._model, r, w.question_blocks, layers) for w, r in pairs)
 
 
 def _row(batch_size: int, windows: int, ms: np.ndarray, macs: int) -> dict:

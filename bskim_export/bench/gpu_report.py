@@ -9,9 +9,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from bskim_export.atomic import write_json
 from bskim_export.bench.gpu import BASELINE, failed
 from bskim_export.errors import InputError
-from bskim_export.whole import write_json
 
 KIND = "bskim gpu-bench"
 

@@ -1,34 +1,34 @@
-"""What became of real windows, recorded from a trained model, to time models whose weights are random.
+"""The blocks that a trained model kept of real windows, to time models whose weights are random.
 
 `keep_patterns.json` holds windows of SQuAD dev questions: how long each was, and after which layer of the example model
 each of its blocks was dropped, at the model's own thresholds and, for speed only, at one that is imposed and drops more
 than is good for the answers. It is made by
 
-    python -m bskim_export.bench.keep_patterns ENGINES
+    python -m bskim_export.bench.keep_patterns BUNDLE
 
 of a bundle of the example model with predictors at all layers. A window that would have been run once more, with its
-best block held, is recorded as its first run only.
+best block protected, is recorded as its first run only.
 """
 
 import json
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from bskim_export.blocks import count_blocks, count_question_blocks
-from bskim_export.bundle import Manifest, Model
+from bskim_export.atomic import write_json
+from bskim_export.blocks import KEPT, count_blocks, count_question_blocks
+from bskim_export.bundle.manifest import Model
 from bskim_export.data.question import sample
 from bskim_export.data.squad import load_squad
 from bskim_export.errors import InputError
-from bskim_export.runtime.orchestrator import KEPT
 from bskim_export.runtime.pipeline import QAPipeline
 from bskim_export.runtime.policy import Thresholds
 from bskim_export.runtime.windows import Window
-from bskim_export.whole import write_json
 
 FILE = Path(__file__).with_name("keep_patterns.json")
 BLOCK_SIZE = 32
@@ -40,16 +40,25 @@ _KEPT = "-"
 
 @dataclass(frozen=True)
 class Pattern:
-    """What became of one real window.
+    """The outcome of one real window.
 
-    length: real tokens; question_length: those before the first passage token; may_leave: see `Window`
-    dropped: by setting, the depth at which each block was dropped: layers done over layers there are, inf if it stayed
+    length: real tokens
+    question_length: those before the first passage token
+    may_leave: see `Window`
+    num_layers: of the model that was recorded
+    dropped_after: by setting, int64 [K], the layer of that model after which each block was dropped; KEPT if none
     """
 
     length: int
     question_length: int
     may_leave: bool
-    dropped: dict[str, tuple[float, ...]]
+    num_layers: int
+    dropped_after: dict[str, npt.NDArray[np.int64]]
+
+    @property
+    def question_blocks(self) -> int:
+        """Return how many blocks hold a token of the question."""
+        return count_question_blocks(self.question_length, BLOCK_SIZE)
 
 
 def load_patterns(path: Path = FILE) -> list[Pattern]:
@@ -63,14 +72,14 @@ def load_patterns(path: Path = FILE) -> list[Pattern]:
     patterns = []
     for line in recorded["windows"]:
         length, question_length, may_leave, *blocks = line.split()
-        depths = (tuple(_depth(mark, recorded["num_layers"]) for mark in marks) for marks in blocks)
-        dropped = dict(zip(SETTINGS, depths, strict=True))
-        patterns.append(Pattern(int(length), int(question_length), may_leave == "1", dropped))
+        dropped = {name: np.array([_layer(m) for m in marks]) for name, marks in zip(SETTINGS, blocks, strict=True)}
+        layers = recorded["num_layers"]
+        patterns.append(Pattern(int(length), int(question_length), may_leave == "1", layers, dropped))
     return patterns
 
 
-def _depth(mark: str, num_layers: int) -> float:
-    return math.inf if mark == _KEPT else (_DIGITS.index(mark) + 1) / num_layers
+def _layer(mark: str) -> int:
+    return KEPT if mark == _KEPT else _DIGITS.index(mark)
 
 
 def draw_patterns(patterns: Sequence[Pattern], length: int, count: int) -> list[Pattern]:
@@ -127,16 +136,9 @@ class Replay:
         setting: one of SETTINGS
     """
 
-    def __init__(self, patterns: Sequence[Pattern], setting: str, manifest: Manifest):
-        depth = (np.array(manifest.skim_layers) + 1) / manifest.model.num_layers
-        layers = np.array([*manifest.skim_layers, KEPT])
-        # of every passage block of the batch, the layer after which it goes
-        self._after = np.concatenate(
-            [
-                layers[np.searchsorted(depth, np.array(p.dropped[setting])[_question_blocks(p) :] - 1e-9)]
-                for p in patterns
-            ]
-        )
+    def __init__(self, patterns: Sequence[Pattern], setting: str, model: Model, skim_layers: Sequence[int]):
+        after = [_replayed(p, setting, model, skim_layers)[p.question_blocks :] for p in patterns]
+        self._after = np.concatenate(after)  # of every passage block of the batch, the layer after which it goes
 
     def scores(self, layer: int) -> bool:
         return True
@@ -146,19 +148,26 @@ class Replay:
         return self._after[self._after >= layer] > layer
 
 
-def _question_blocks(pattern: Pattern) -> int:
-    return count_question_blocks(pattern.question_length, BLOCK_SIZE)
+def _replayed(pattern: Pattern, setting: str, model: Model, skim_layers: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Return int64 [K], the layer of `model` after which each block is dropped: the first predictor at the same depth,
+    layers done over layers there are, or deeper."""
+    dropped = pattern.dropped_after[setting]
+    depth = (dropped + 1) / pattern.num_layers
+    depths = (np.array(skim_layers) + 1) / model.num_layers
+    layers = np.array([*skim_layers, KEPT])
+    return np.where(dropped == KEPT, KEPT, layers[np.searchsorted(depths, depth - 1e-9)])
 
 
-def record(engines: Path, questions: int = 400) -> dict:
-    """Return what `keep_patterns.json` holds, from a random sample of SQuAD dev."""
-    qa = QAPipeline(engines)
-    model = qa.manifest.model
-    policies = [qa.policy, Thresholds(dict.fromkeys(qa.manifest.skim_layers, IMPOSED))]
+def record(bundle: Path, questions: int = 400) -> dict[str, Any]:
+    """Return the content of `keep_patterns.json`, from a random sample of SQuAD dev."""
+    qa = QAPipeline(bundle)
+    answerer = qa.answerer()
+    model = qa.bundle.model
+    policies = [qa.policy, Thresholds(dict.fromkeys(qa.bundle.skim_layers, IMPOSED))]
     lines = []
     for question in sample(load_squad(), questions):
-        windows = qa.windows(question.question, question.context, model.max_seq_len, 128)
-        results = zip(windows, *(qa.orchestrator.run(windows, policy) for policy in policies), strict=True)
+        windows = answerer.windows(question.question, question.context)
+        results = zip(windows, *(answerer.runner.run(windows, policy) for policy in policies), strict=True)
         for window, *outcomes in results:
             facts = (window.length, window.question_length, int(window.may_leave))
             lines.append(" ".join([*map(str, facts), *(_marks(outcome.dropped_after) for outcome in outcomes)]))
@@ -169,12 +178,12 @@ def record(engines: Path, questions: int = 400) -> dict:
         "layer, which is imposed to measure speed and no good for answers.",
         "model": model.source,
         "num_layers": model.num_layers,
-        "thresholds": qa.manifest.thresholds,
+        "thresholds": qa.bundle.thresholds,
         "windows": lines,
     }
 
 
-def _marks(dropped_after: np.ndarray) -> str:
+def _marks(dropped_after: npt.NDArray[np.int16]) -> str:
     return "".join(_KEPT if layer == KEPT else _DIGITS[layer] for layer in dropped_after)
 
 

@@ -20,9 +20,10 @@ from torch.nn import functional as F
 
 from bskim_export.bench.gpu import in_one_line
 from bskim_export.bench.keep_patterns import BLOCK_SIZE, Pattern, draw_patterns, load_patterns
-from bskim_export.bench.overhead import interleaved
 from bskim_export.blocks import MASKED, Grid, build_grid, count_blocks, diagonal_rows
 from bskim_export.errors import InputError, missing_extra
+from bskim_export.evaluate.timing import interleaved
+from bskim_export.model.attention import GridAttention, lay_out, to_cells
 from bskim_export.plugins.diag_attention.reference import diag_attention as reference
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -91,17 +92,14 @@ class Case:
 
     def plain(self) -> tuple[Tensor, Tensor]:
         """Return the context of every cell and the diagonal blocks of every live block, as a stage's graph does."""
-        query, key, value = (self._lay_out(t) for t in self.packed)
-        scores = torch.matmul(query, key.transpose(2, 3)) * self.scaling
-        share = torch.softmax(scores.float() + self.mask[:, None, None, :], dim=-1)
-        context = torch.matmul(share.to(value.dtype), value)
-        return self._cells(context), F.embedding(self.probe, share.reshape(-1, BLOCK_SIZE))
+        attention = GridAttention(self.table, self.mask, BLOCK_SIZE)
+        return attention(*self.packed, self.scaling), attention.diagonal(self.probe)
 
     def sdpa(self) -> Tensor:
         """Return the context of every cell."""
-        query, key, value = (self._lay_out(t) for t in self.packed)
+        query, key, value = (lay_out(t, self.table) for t in self.packed)
         bias = self.mask[:, None, None, :].to(query.dtype)
-        return self._cells(F.scaled_dot_product_attention(query, key, value, bias, scale=self.scaling))
+        return to_cells(F.scaled_dot_product_attention(query, key, value, bias, scale=self.scaling), BLOCK_SIZE)
 
     def difference(self) -> dict[str, float]:
         """Return how far the kernel, the plain graph and SDPA are from the reference at most, in live blocks."""
@@ -142,15 +140,6 @@ class Case:
             way()
         if self.device.type == "cuda":
             torch.cuda.synchronize()
-
-    def _lay_out(self, packed: Tensor) -> Tensor:
-        """[N, k, heads, d] -> [B, heads, M * k, d]"""
-        windows, columns = self.table.shape
-        laid = packed.index_select(0, self.table.reshape(-1))
-        return laid.reshape(windows, columns * BLOCK_SIZE, *packed.shape[2:]).transpose(1, 2)
-
-    def _cells(self, context: Tensor) -> Tensor:
-        return context.transpose(1, 2).reshape(-1, BLOCK_SIZE, context.shape[1] * context.shape[3])
 
 
 def measure_kernel(

@@ -1,32 +1,16 @@
-"""The benchmark's report: a table for people, JSON for programs."""
+"""The benchmark's table."""
 
-import platform
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from bskim_export.backends.base import Backend
-from bskim_export.backends.nvidia import describe_gpu
 
-
-def describe_machine(backend: Backend) -> dict:
-    """Return what the figures depend on: processor, GPU if there is one, threads, versions."""
-    return {
-        "cpu": _cpu_name(),
-        "gpu": describe_gpu(),
-        "threads": backend.threads,
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "backend": backend.name,
-        "backend_version": backend.version,
-        "precision": backend.precision,
-    }
-
-
-def print_table(console: Console, rows: Sequence[dict], title: str, batch_size: int, over: str = "dense") -> None:
+def print_table(
+    console: Console, rows: Sequence[dict[str, Any]], title: str, batch_size: int, over: str = "dense"
+) -> None:
     """Print the rows; speed-ups are over the one that is called `over`."""
     table = Table(title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
@@ -70,13 +54,3 @@ def print_table(console: Console, rows: Sequence[dict], title: str, batch_size: 
         if row["name"] == "skim":
             shares = "  ".join(f"{i}: {share:.0%}" for i, share in enumerate(row["kept_blocks"]))
             console.print(f"Blocks kept after each layer: {shares}", highlight=False)
-
-
-def _cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bskim_export.calibrate.path import Path, find_path
 from bskim_export.calibrate.simulate import Outcome, Simulator
+from bskim_export.calibrate.threshold_path import ThresholdPath, find_threshold_path
 
 ATTEMPTS = 8
 """True runs at most; the next attempt would be the dense model."""
@@ -24,7 +24,7 @@ class Budget:
         of F1
     """
 
-    path: Path
+    path: ThresholdPath
     point: int
     confirmed: Outcome
     attempts: list[tuple[int, float, float]]
@@ -32,13 +32,13 @@ class Budget:
     expected_error: float
 
 
-def drops(simulator: Simulator, path: Path) -> np.ndarray:
+def drops(simulator: Simulator, path: ThresholdPath) -> np.ndarray:
     """Return how much F1 each question loses at each point, simulated: float64 [P, Q], in points."""
     dense = simulator.run(path.thresholds[0]).f1
     return 100 * np.array([dense - simulator.run(t).f1 for t in path.thresholds])
 
 
-def cross_fitted_drops(path: Path, halves: tuple[Simulator, Simulator]) -> np.ndarray:
+def cross_fitted_drops(path: ThresholdPath, halves: tuple[Simulator, Simulator]) -> np.ndarray:
     """Return what `drops` would be on questions that the search has not seen: float64 [P, Q].
 
     Each half of the questions is judged at thresholds that were found on the other half, at the point of that path
@@ -46,7 +46,7 @@ def cross_fitted_drops(path: Path, halves: tuple[Simulator, Simulator]) -> np.nd
     """
     columns = []
     for searched, judged in (halves, halves[::-1]):
-        other = find_path(searched, dense_f1(searched))
+        other = find_threshold_path(searched, dense_f1(searched))
         same_level = np.maximum(np.searchsorted(other.loss, path.loss, side="right") - 1, 0)
         columns.insert(0, drops(judged, other)[same_level])
     return np.concatenate(columns, axis=1)
@@ -77,7 +77,7 @@ def choose(
         run_truly: runs the pipeline over the calibration questions at some thresholds
         dense: the true run at threshold 0
     """
-    path = find_path(simulator, dense_f1(simulator))
+    path = find_threshold_path(simulator, dense_f1(simulator))
     crossed = cross_fitted_drops(path, halves)
     simulated = np.maximum(drops(simulator, path).mean(axis=1), crossed.mean(axis=1))
     attempts, point = [], _last_within(simulated, max_f1_drop)

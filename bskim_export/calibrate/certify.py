@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bskim_export.calibrate.path import Path, find_path
 from bskim_export.calibrate.risk import allowed_losses, fixed_sequence
 from bskim_export.calibrate.simulate import Outcome, Simulator
+from bskim_export.calibrate.threshold_path import ThresholdPath, find_threshold_path
 
 SAVINGS = (0.3, 0.6, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5)
 """The candidates: what they save, as shares of what the predicted limit saves."""
@@ -44,7 +44,7 @@ def candidates(simulator: Simulator, certifying: int, risk: float, confidence: f
         certifying: certification questions that need something
     """
     needing = len(np.unique(simulator.record.gold[:, 0]))
-    path = find_path(simulator, np.ones(simulator.record.questions))
+    path = find_threshold_path(simulator, np.ones(simulator.record.questions))
     rate = max(allowed_losses(certifying, risk, confidence), 0) / certifying
     lost = np.array([simulator.run(t).lost.sum() for t in path.thresholds])
     predicted = np.maximum(lost, path.loss * simulator.record.questions) / needing
@@ -76,7 +76,7 @@ def certify(
     return Certified(passed[-1], run_truly(passed[-1]), tested, questions)
 
 
-def _points_around(path: Path, limit: int) -> list[int]:
+def _points_around(path: ThresholdPath, limit: int) -> list[int]:
     saved = path.cost[0] - path.cost
     points = {int(np.argmin(np.abs(saved - share * saved[limit]))) for share in SAVINGS}
     return sorted(points - {0}) or [limit]

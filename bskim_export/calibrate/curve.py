@@ -4,15 +4,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bskim_export.calibrate.path import Path
 from bskim_export.calibrate.simulate import Outcome, Simulator
 from bskim_export.calibrate.summary import by_layer, paper_speedup, summarise
+from bskim_export.calibrate.threshold_path import ThresholdPath
 
 MEASURED = 4
 """Points of each family that are run truly and timed, beside the dense model."""
 
 
-def trade_off(simulator: Simulator, path: Path) -> list[dict]:
+def trade_off(simulator: Simulator, path: ThresholdPath) -> list[dict]:
     """Return the simulated points of both families, each from dropping nothing to dropping much.
 
     A point has `family` ("path" or "same threshold"), `thresholds`, and what `summarise` says, and the speed-up in

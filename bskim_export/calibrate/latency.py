@@ -1,19 +1,19 @@
-"""What work costs on this machine, in seconds: measured runs, and a price per unit of work fitted to them.
+"""The price of work on this machine, in seconds: measured runs, and a price per unit of work fitted to them.
 
 Skimming costs fixed time for every stage and predictor that runs, whatever it drops. MACs do not see that; this does.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from bskim_export.bench.overhead import interleaved
 from bskim_export.calibrate.workload import workload
-from bskim_export.runtime.orchestrator import WindowResult
-from bskim_export.runtime.pipeline import QAPipeline
+from bskim_export.evaluate.timing import interleaved
+from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.policy import KeepSchedule, Policy
+from bskim_export.runtime.runner import Runner, WindowResult
 from bskim_export.runtime.windows import Window
 
 WINDOWS, PATTERNS, REPEATS = 8, 12, 5
@@ -39,7 +39,7 @@ class Imposed(KeepSchedule):
 
 
 def measure_price(
-    pipeline: QAPipeline,
+    runner: Runner,
     questions: Sequence[Sequence[Window]],
     seed: int,
     progress: Callable[[int], None] = lambda done: None,
@@ -53,12 +53,12 @@ def measure_price(
     """
     by_length = sorted(questions, key=lambda own: sum(len(w.input_ids) for w in own))
     chosen = [by_length[i] for i in np.linspace(0, len(by_length) - 1, WINDOWS).astype(int)]
-    policies: list[Policy | None] = [None, *_patterns(pipeline, seed)]
+    policies: list[Imposed | None] = [None, *_patterns(runner, seed)]
     work, seconds = [], []
     for own in chosen:
-        runs = [partial(pipeline.orchestrator.run, own, policy) for policy in policies]
+        runs = [partial(runner.run, own, policy) for policy in policies]
         seconds += np.median(interleaved(runs, REPEATS), axis=0).tolist()
-        work += [_work(pipeline, own, run(), policy) for run, policy in zip(runs, policies, strict=True)]
+        work += [_work(runner, own, run(), policy) for run, policy in zip(runs, policies, strict=True)]
         progress(1)
     work, seconds = np.array(work), np.array(seconds)
     price = fit(work, seconds)
@@ -66,7 +66,7 @@ def measure_price(
 
 
 def measure_seconds(
-    pipeline: QAPipeline,
+    answerer: Answerer,
     questions: Sequence[Sequence[Window]],
     policies: Sequence[Policy],
     progress: Callable[[int], None] = lambda done: None,
@@ -74,7 +74,7 @@ def measure_seconds(
     """Return seconds per question of each policy, float64 [policies]: questions alone, policies in turns, medians."""
     total = np.zeros(len(policies))
     for own in questions:
-        runs = [partial(pipeline.skim, [own], policy=policy) for policy in policies]
+        runs = [partial(replace(answerer, policy=policy).run, [own]) for policy in policies]
         total += np.median(interleaved(runs, 3), axis=0)
         progress(1)
     return total / len(questions)
@@ -102,12 +102,10 @@ def fit(work: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     return price
 
 
-def _patterns(pipeline: QAPipeline, seed: int) -> list[Imposed]:
-    random, layers, depth = (
-        np.random.default_rng(seed),
-        pipeline.manifest.skim_layers,
-        pipeline.manifest.model.num_layers,
-    )
+def _patterns(runner: Runner, seed: int) -> list[Imposed]:
+    random = np.random.default_rng(seed)
+    layers = runner.skim_layers
+    depth = runner.model.num_layers
     patterns = []
     for n in range(PATTERNS):
         scored = random.choice(layers, size=1 + n % len(layers), replace=False)
@@ -117,11 +115,11 @@ def _patterns(pipeline: QAPipeline, seed: int) -> list[Imposed]:
 
 
 def _work(
-    pipeline: QAPipeline, windows: Sequence[Window], results: Sequence[WindowResult], policy: Imposed | None
+    runner: Runner, windows: Sequence[Window], results: Sequence[WindowResult], policy: Imposed | None
 ) -> np.ndarray:
-    model, layers = pipeline.manifest.model, tuple(pipeline.manifest.skim_layers)
+    layers = tuple(runner.skim_layers)
     after = [np.array([(r.dropped_after > layer).sum() for r in results]) for layer in layers]
     live = np.array([[len(r.dropped_after) for r in results], *after])
     scored = np.array([policy is not None and policy.scores(layer) for layer in layers])
-    guarded = np.array([w.question_blocks for w in windows])
-    return workload(model, layers, live, guarded, scored, np.array([0]))[0]
+    protected = np.array([w.question_blocks for w in windows])
+    return workload(runner.model, layers, live, protected, scored, np.array([0]))[0]

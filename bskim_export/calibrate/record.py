@@ -11,34 +11,26 @@ from pathlib import Path
 
 import numpy as np
 
-from bskim_export.calibrate.needs import occurrences
+from bskim_export.bundle.bundle import Bundle
+from bskim_export.calibrate.needed_blocks import occurrences
 from bskim_export.calibrate.store import fingerprint, shards
 from bskim_export.data.metrics import exact_match, f1
 from bskim_export.data.question import Question
-from bskim_export.errors import InputError
-from bskim_export.runtime.decode import span_to_chars
-from bskim_export.runtime.orchestrator import WindowResult
-from bskim_export.runtime.pipeline import QAPipeline
+from bskim_export.evaluate.loop import cut_windows
+from bskim_export.runtime.answering import Answerer
+from bskim_export.runtime.options import RunOptions
+from bskim_export.runtime.runner import WindowResult
+from bskim_export.runtime.scoring import span_to_chars
 from bskim_export.runtime.windows import Window
 
 SPANS = 4
-"""Spans that are kept of each pair of blocks: as many as the pipeline looks at in a window for one answer."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How questions are run: positions of a window, shared tokens of neighbours, tokens of an answer, windows that
-    run together."""
-
-    max_seq_len: int
-    doc_stride: int
-    max_answer_len: int = 30
-    batch_size: int = 8
+"""Spans that are kept of each pair of blocks. The pipeline looks at the twelve best of a window for one answer; with
+four of each pair, those that decide are among them as a rule, and `true_runs.agreement` counts the exceptions."""
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What one pass saw of Q questions with W windows and B blocks, all in order.
+    """The outcome of one pass over Q questions with W windows and B blocks, all in order.
 
     layers: the skim layers, L of them
     windows: int [Q], windows of each question
@@ -109,34 +101,25 @@ class KeepAll:
         return np.ones(len(score), bool)
 
 
-def work_key(pipeline: QAPipeline, questions: Sequence[Question], settings: Settings) -> str:
-    """Return what a record depends on, as a fingerprint: the bundle's files, the questions, the settings."""
+def work_key(bundle: Bundle, questions: Sequence[Question], options: RunOptions) -> str:
+    """Return a fingerprint of all that a record depends on: the bundle's files, the questions, the options."""
     texts = hashlib.sha256()
     for q in questions:
         texts.update(json.dumps([q.id, q.question, q.context, q.answers, q.starts, q.gold]).encode())
-    manifest = pipeline.manifest
-    stages = [[s.graph.file, s.skim_layer] for s in manifest.stages]
-    return fingerprint([1, manifest.files, stages, texts.hexdigest(), vars(settings)])
-
-
-def make_windows(pipeline: QAPipeline, question: Question, settings: Settings) -> list[Window]:
-    """Return a question's windows. Raises InputError, with the question's id, if it cannot be run."""
-    try:
-        return pipeline.windows(question.question, question.context, settings.max_seq_len, settings.doc_stride)
-    except InputError as error:
-        raise InputError(f"Question '{question.id}': {error}") from None
+    stages = [[s.graph.file, s.skim_layer] for s in bundle.manifest.stages]
+    return fingerprint([2, bundle.manifest.files, stages, texts.hexdigest(), vars(options)])
 
 
 def record(
-    pipeline: QAPipeline,
+    answerer: Answerer,
     questions: Sequence[Question],
-    settings: Settings,
     folder: Path,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Record:
-    """Run the questions once, or read what `folder` has of them.
+    """Run the questions once, or read the part of it that `folder` has.
 
     Args:
+        answerer: whose runner and options are used, not its policy
         folder: where finished shards are; named by `work_key`
         progress: called with the number of questions that were just done
 
@@ -144,17 +127,18 @@ def record(
         InputError: a question cannot be run.
     """
     parts = []
-    for done, arrays in shards(folder / "record", questions, lambda part: _record_shard(pipeline, part, settings)):
+    for done, arrays in shards(folder / "record", questions, lambda part: _record_shard(answerer, part)):
         parts.append(arrays)
         progress(done)
-    return _join(tuple(pipeline.manifest.skim_layers), parts)
+    return _join(tuple(answerer.runner.skim_layers), parts)
 
 
-def _record_shard(pipeline: QAPipeline, questions: Sequence[Question], settings: Settings) -> dict[str, np.ndarray]:
-    size, layers = pipeline.manifest.model.block_size, pipeline.manifest.skim_layers
-    own = [make_windows(pipeline, q, settings) for q in questions]
+def _record_shard(answerer: Answerer, questions: Sequence[Question]) -> dict[str, np.ndarray]:
+    model = answerer.runner.model
+    size = model.block_size
+    own = [cut_windows(answerer, q) for q in questions]
     flat = [w for windows in own for w in windows]
-    results, scores = _run(pipeline, flat, layers, settings.batch_size)
+    results, scores = _run(answerer, flat)
     rows = {name: [] for name in ("mass", "cls", "gold", "spans", "span_score", "text", "text_score")}
     w = block = 0
     for q, (question, windows) in enumerate(zip(questions, own, strict=True)):
@@ -164,9 +148,9 @@ def _record_shard(pipeline: QAPipeline, questions: Sequence[Question], settings:
         for i, window in enumerate(windows):
             result = results[w + i]
             rows["mass"].append(_mass(window, result, size))
-            rows["cls"].append(_cls(window, result, pipeline.manifest.model.cls_token_id))
-            for first, last, value in _best_spans(window, result, size, settings.max_answer_len):
-                begin, end = span_to_chars(window, first, last, align_to_words=True)
+            rows["cls"].append(_cls(window, result, model.cls_token_id))
+            for first, last, value in _best_spans(window, result, size, answerer.options.max_answer_len):
+                begin, end = span_to_chars(window, first, last, answerer.options.align_to_words)
                 answer = question.context[begin:end]
                 if answer.lower() not in texts:
                     texts[answer.lower()] = len(rows["text"])
@@ -187,25 +171,24 @@ def _record_shard(pipeline: QAPipeline, questions: Sequence[Question], settings:
     }
 
 
-def _run(
-    pipeline: QAPipeline, windows: list[Window], layers: list[int], batch_size: int
-) -> tuple[list[WindowResult], list[np.ndarray]]:
+def _run(answerer: Answerer, windows: list[Window]) -> tuple[list[WindowResult], list[np.ndarray]]:
     """Return the dense result and the keep probabilities, float32 [L, blocks], of each window."""
-    size = pipeline.manifest.model.block_size
-    results: list[WindowResult] = [None] * len(windows)  # type: ignore[list-item]
+    size = answerer.runner.model.block_size
+    layers = answerer.runner.skim_layers
     scores = [np.full((len(layers), len(w.input_ids) // size), np.inf, np.float32) for w in windows]
+    results: dict[int, WindowResult] = {}
     order = sorted(range(len(windows)), key=lambda i: len(windows[i].input_ids))
-    for start in range(0, len(order), batch_size):
-        batch, policy = order[start : start + batch_size], KeepAll()
-        done = pipeline.orchestrator.run([windows[i] for i in batch], policy)
+    for start in range(0, len(order), answerer.options.batch_size):
+        batch = order[start : start + answerer.options.batch_size]
+        policy = KeepAll()
+        results.update(zip(batch, answerer.runner.run([windows[i] for i in batch], policy), strict=True))
+        # The policy has seen the passage blocks of the whole batch, window by window.
         passages = [scores[i].shape[1] - windows[i].question_blocks for i in batch]
-        ends = np.cumsum(passages)
-        for i, result, end, passage in zip(batch, done, ends, passages, strict=True):
-            results[i] = result
+        for i, end, passage in zip(batch, np.cumsum(passages).tolist(), passages, strict=True):
             for row, layer in enumerate(layers):
                 if layer in policy.seen:  # else no window of the batch has a passage block
                     scores[i][row, windows[i].question_blocks :] = policy.seen[layer][end - passage : end]
-    return results, scores
+    return [results[i] for i in range(len(windows))], scores
 
 
 def text_hash(answer: str) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,19 +14,21 @@ from bskim_export.calibrate.budget import choose, dense_f1
 from bskim_export.calibrate.certify import candidates, certify
 from bskim_export.calibrate.curve import measure_points, measured_points, trade_off
 from bskim_export.calibrate.latency import WINDOWS, measure_price, measure_seconds
-from bskim_export.calibrate.needs import occurrences
-from bskim_export.calibrate.path import find_path
+from bskim_export.calibrate.needed_blocks import occurrences
 from bskim_export.calibrate.recipes import Recipe
-from bskim_export.calibrate.record import Record, Settings, make_windows, record, work_key
+from bskim_export.calibrate.record import Record, record, work_key
 from bskim_export.calibrate.risk import check_size
 from bskim_export.calibrate.simulate import Outcome, Simulator
 from bskim_export.calibrate.store import fingerprint, remembered
 from bskim_export.calibrate.summary import by_layer, compare
-from bskim_export.calibrate.truth import agreement, run_truly
+from bskim_export.calibrate.threshold_path import find_threshold_path
+from bskim_export.calibrate.true_runs import agreement, run_truly
 from bskim_export.data.question import Question
-from bskim_export.errors import BundleError, InputError
+from bskim_export.errors import BundleError
+from bskim_export.evaluate.loop import cut_windows
 from bskim_export.runtime.pipeline import QAPipeline
 from bskim_export.runtime.policy import Thresholds
+from bskim_export.runtime.windows import Window
 
 TIMED = 32
 """Questions over which points of the curve are timed."""
@@ -42,7 +45,7 @@ class Session:
         questions: the whole data set, from which the recipe's numbers are drawn
         recipe: the goal and the draw
         work_dir: where finished work is kept
-        machine: what times depend on (backend, version, threads)
+        machine: all that times depend on (backend, version, threads)
 
     Raises:
         BundleError: the bundle has no predictors.
@@ -58,24 +61,25 @@ class Session:
         machine: str,
         progress: Progress = lambda what, done, total: None,
     ):
-        if not pipeline.manifest.skim_layers:
+        bundle = pipeline.bundle
+        if not bundle.skim_layers:
             raise BundleError(
                 "This bundle has no skim predictors, so there is nothing to calibrate: every block is computed. "
                 "bskim-train --freeze gives a model some without changing its answers."
             )
-        self._pipeline, self._machine = pipeline, machine
-        self._recipe, self._root, self._progress = recipe, work_dir, progress
-        limit = pipeline.manifest.model.max_seq_len
-        length = recipe.max_seq_len or limit
-        if length > limit:
-            raise InputError(f"max-seq-len is {length}; the bundle was exported for at most {limit}.")
-        self._settings = Settings(length, min(128, length // 2), batch_size=pipeline.batch_size)
+        self._answerer = pipeline.answerer(pipeline.options(max_seq_len=recipe.max_seq_len))
+        self._bundle = bundle
+        self._machine = machine
+        self._recipe = recipe
+        self._root = work_dir
+        self._progress = progress
         self.calibration, self.held_out = draw(questions, recipe)
-        self._price: dict | None = None
+        self._price: dict[str, Any] | None = None
         self._records: dict[Path, Record] = {}
-        self.layers, self._block_size = pipeline.manifest.skim_layers, pipeline.manifest.model.block_size
+        self.layers = bundle.skim_layers
+        self._block_size = bundle.model.block_size
 
-    def calibrate(self) -> dict:
+    def calibrate(self) -> dict[str, Any]:
         """Choose thresholds and return the evidence; its "thresholds" are what the bundle should have.
 
         Raises:
@@ -90,18 +94,18 @@ class Session:
             evidence["held_out"] = compare(outcome, dense)
         return {
             "recipe": asdict(self._recipe),
-            "settings": asdict(self._settings),
+            "options": asdict(self._answerer.options),
             "thresholds": by_layer(self.layers, thresholds),
             "machine": self._machine,
             "price": self._price,
             **evidence,
         }
 
-    def curve(self) -> dict:
+    def curve(self) -> dict[str, Any]:
         """Return the whole trade-off: simulated on the calibration questions, and true runs, timed, of a few points on
         the held-out ones, or on the calibration questions if there are none."""
         simulator = self._simulator(self._searched())
-        points = trade_off(simulator, find_path(simulator, dense_f1(simulator)))
+        points = trade_off(simulator, find_threshold_path(simulator, dense_f1(simulator)))
         questions, name = (self.held_out, "held-out") if self.held_out else (self.calibration, "calibration")
         zero = np.zeros(len(self.layers))
         measured = measure_points(
@@ -111,7 +115,7 @@ class Session:
             partial(self._seconds, questions[:TIMED]),
         )
         return {
-            "model": self._pipeline.manifest.model.source,
+            "model": self._bundle.model.source,
             "dataset": self._recipe.dataset,
             "simulated_on": simulator.record.questions,
             "measured_on": len(questions),
@@ -187,26 +191,26 @@ class Session:
 
     def _simulator(self, questions: Sequence[Question]) -> Simulator:
         price = np.array(self._price["seconds"]) if self._price else None
-        return Simulator(self._record(questions), self._pipeline.manifest.model, price)
+        return Simulator(self._record(questions), self._bundle.model, price)
 
     def _record(self, questions: Sequence[Question]) -> Record:
         folder = self._folder(questions)
         if folder not in self._records:
             step = partial(self._step, "Recording keep probabilities", len(questions))
-            self._records[folder] = record(self._pipeline, questions, self._settings, folder, step)
+            self._records[folder] = record(self._answerer, questions, folder, step)
         return self._records[folder]
 
     def _run(self, questions: Sequence[Question], name: str, thresholds: np.ndarray) -> Outcome:
         what = f"Running {name} questions, {'skimmed' if thresholds.any() else 'dense'}"
         step = partial(self._step, what, len(questions))
         folder = self._folder(questions)
-        return run_truly(self._pipeline, questions, thresholds, self._settings, folder, step)
+        return run_truly(self._answerer, questions, thresholds, folder, step)
 
     def _measure_price(self) -> dict:
         def measure() -> dict:
-            self._pipeline.orchestrator.load(dense=True, skim=True)
             step = partial(self._step, "Measuring what work costs", WINDOWS)
-            return asdict(measure_price(self._pipeline, [self._windows(q) for q in some], self._recipe.seed, step))
+            windows = [self._windows(q) for q in some]
+            return asdict(measure_price(self._answerer.runner, windows, self._recipe.seed, step))
 
         some = self.calibration[:256]
         return remembered(self._folder(some) / f"price-{fingerprint(self._machine)}.json", measure)
@@ -214,13 +218,13 @@ class Session:
     def _seconds(self, questions: Sequence[Question], thresholds: list[np.ndarray]) -> np.ndarray:
         policies = [Thresholds(dict(zip(self.layers, map(float, t), strict=True))) for t in thresholds]
         step = partial(self._step, "Timing points of the curve", len(questions))
-        return measure_seconds(self._pipeline, [self._windows(q) for q in questions], policies, step)
+        return measure_seconds(self._answerer, [self._windows(q) for q in questions], policies, step)
 
-    def _windows(self, question: Question):
-        return make_windows(self._pipeline, question, self._settings)
+    def _windows(self, question: Question) -> list[Window]:
+        return cut_windows(self._answerer, question)
 
     def _folder(self, questions: Sequence[Question]) -> Path:
-        return self._root / work_key(self._pipeline, questions, self._settings)
+        return self._root / work_key(self._bundle, questions, self._answerer.options)
 
     def _step(self, what: str, total: int, done: int) -> None:
         self._progress(what, done, total)

@@ -1,7 +1,7 @@
-"""What any thresholds would do, predicted from the record of one pass with nothing dropped.
+"""Predict the outcome of any thresholds from the record of one pass with nothing dropped.
 
 The decisions are the pipeline's: a dropped block stays dropped, windows leave by its rule, a question whose windows
-have all left has one of them run again with its best block held, the best span is decoded from the blocks that are
+have all left has one of them run again with its best block protected, the best span is decoded from the blocks that are
 left. What is approximate: the scores and logits are those of the whole window. In a true run, layers behind a drop see
 less, so their scores and logits differ a little. `agreement` says how much, and what is chosen on a simulation is
 confirmed by a true run.
@@ -11,15 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bskim_export.bundle import Model
-from bskim_export.calibrate.needs import lost
+from bskim_export.bundle.manifest import Model
+from bskim_export.calibrate.needed_blocks import lost
 from bskim_export.calibrate.record import Record
 from bskim_export.calibrate.workload import skim_points_before, window_macs, workload
+from bskim_export.runtime.leaving import leaves, most_promising
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of Q questions, simulated or in a true run.
+    """The outcome of Q questions, simulated or in a true run.
 
     em, f1: float64 [Q], 0 to 1; answer: int64 [Q], its hash; macs: int64 [Q]; lost: bool [Q] (see `needs`)
     kept: int64 [Q, layers], blocks that each layer left; the windows of a question are summed, a second run counts
@@ -52,7 +53,6 @@ class Simulator:
         self._place = np.arange(len(self._window)) - self._start[self._window]
         self._first = np.cumsum(record.windows) - record.windows  # [Q], each question's first window
         self._question = np.repeat(np.arange(record.questions), record.windows)
-        self._may_leave = record.may_leave & (record.blocks > record.question_blocks)
         # [M, L, W]: sums over the blocks of a window then run along contiguous memory, 20 times faster than reduceat
         grid = np.full((record.blocks.max(), len(record.layers), len(record.blocks)), -np.inf, np.float32)
         grid[self._place, :, self._window] = record.scores.T
@@ -67,12 +67,12 @@ class Simulator:
         if self.price is None:
             return self._macs(self._skim(thresholds), thresholds).astype(np.float64)
         skimmed, scored = self._skim(thresholds), np.asarray(thresholds) > 0
-        layers, guarded = self.record.layers, self.record.question_blocks
-        done = workload(self.model, layers, skimmed.live, guarded, scored, self._first)
+        layers, protected = self.record.layers, self.record.question_blocks
+        done = workload(self.model, layers, skimmed.live, protected, scored, self._first)
         if len(skimmed.again):
             alone = np.arange(len(skimmed.again))
-            held = guarded[skimmed.again] + 1
-            done[skimmed.gone] += workload(self.model, layers, skimmed.live_again, held, scored, alone)
+            protected = protected[skimmed.again] + 1
+            done[skimmed.gone] += workload(self.model, layers, skimmed.live_again, protected, scored, alone)
         return done @ self.price
 
     def run(self, thresholds: np.ndarray) -> Outcome:
@@ -105,40 +105,41 @@ class Simulator:
         for step in range(1, len(thresholds)):
             alive[:, step] &= alive[:, step - 1]
         counts = np.concatenate([record.blocks[None], alive.view(np.uint8).sum(axis=0, dtype=np.int64)])
-        left = self._may_leave & (counts[1:] == record.question_blocks)
+        # Windows leave, and stay away: blocks do not come back.
+        passage = record.blocks - record.question_blocks
+        left = leaves(record.may_leave, passage, counts[1:] - record.question_blocks)
         live = counts.copy()
         live[1:][left] = 0
         stays = alive[:, -1] & ~left[-1]
+        # Questions whose windows have all left have one of them run again, with its best block protected.
         gone = np.logical_and.reduceat(left[-1], self._first)
-        window, held = self._run_again(alive, left, gone)
+        window, block = self._run_again(alive, left)
         live_again = counts[:, window]
-        live_again[1:] += ~alive[held, :, window].T
+        live_again[1:] += ~alive[block, :, window].T
         stays[:, window] = np.isposinf(self._scores[:, 0, window])
-        stays[held, window] = True
+        stays[block, window] = True
         return _Skimmed(live, gone, window, live_again, stays[self._place, self._window])
 
     def _macs(self, skimmed: "_Skimmed", thresholds: np.ndarray) -> np.ndarray:
-        model, layers, guarded = self.model, self.record.layers, self.record.question_blocks
+        model, layers, protected = self.model, self.record.layers, self.record.question_blocks
         scored = np.asarray(thresholds) > 0
-        macs = np.add.reduceat(window_macs(model, layers, skimmed.live, guarded, scored), self._first)
+        macs = np.add.reduceat(window_macs(model, layers, skimmed.live, protected, scored), self._first)
         if len(skimmed.again):
-            held = guarded[skimmed.again] + 1
-            macs[skimmed.gone] += window_macs(model, layers, skimmed.live_again, held, scored)
+            protected = protected[skimmed.again] + 1
+            macs[skimmed.gone] += window_macs(model, layers, skimmed.live_again, protected, scored)
         return macs
 
-    def _run_again(self, alive: np.ndarray, left: np.ndarray, gone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return, for each question that is gone, the window that is run again and the block that it holds there: of
-        the windows that stayed longest the surest, by the block that it was surest of when it left."""
-        window = np.flatnonzero(gone[self._question])
-        step = np.argmax(left[:, window], axis=0)
+    def _run_again(self, alive: np.ndarray, left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the window of each question that is run again, and the block that is protected there: the one that
+        the window was surest of when it left."""
+        step = np.argmax(left, axis=0)  # of windows that left: when
+        window = np.arange(len(step))
         score = self._scores[:, step, window]
+        # Only blocks that were still there when the window left have been judged then.
         before = (step == 0) | alive[:, step - 1, window]
         score = np.where(before & np.isfinite(score), score, -np.inf)
-        best = score.max(axis=0)
-        question = self._question[window]
-        order = np.lexsort((-best, -step, question))
-        chosen = order[np.unique(question[order], return_index=True)[1]]
-        return window[chosen], score.argmax(axis=0)[chosen]
+        chosen = most_promising(self._question, left[-1], step, score.max(axis=0))
+        return chosen, score.argmax(axis=0)[chosen]
 
     def _answers(self, stays: np.ndarray) -> np.ndarray:
         """Return the text that wins each question, int [Q]: decoding, over the blocks that stay."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bskim_export.whole import write_json, write_whole
+from bskim_export.atomic import write_atomic, write_json
 
 SHARD = 32
 """Questions of one file. Also the unit of what a kill can cost."""
@@ -46,7 +46,7 @@ def shards(
         arrays = _load(path)
         if arrays is None:
             arrays = dict(compute(part))
-            write_whole(path, lambda stream, arrays=arrays: np.savez(stream, **arrays))
+            write_atomic(path, lambda stream, arrays=arrays: np.savez(stream, **arrays))
         yield len(part), arrays
 
 

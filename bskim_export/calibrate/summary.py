@@ -1,13 +1,13 @@
-"""What is said about a choice: scores, cost, kept blocks, with standard errors where two runs are compared."""
+"""Figures of a choice: scores, cost, kept blocks, with standard errors where two runs are compared."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from bskim_export.bench.macs import dense_macs
-from bskim_export.bundle import Model
+from bskim_export.bundle.manifest import Model
 from bskim_export.calibrate.record import Record
 from bskim_export.calibrate.simulate import Outcome
+from bskim_export.evaluate.macs import dense_macs
 
 
 def summarise(outcome: Outcome, dense: Outcome) -> dict:
@@ -39,6 +39,6 @@ def paper_speedup(outcome: Outcome, record: Record, model: Model) -> float:
     return float(len(record.blocks) * dense_macs(model, 512) / outcome.macs.sum())
 
 
-def by_layer(layers: Sequence[int], thresholds: Sequence[float]) -> dict[str, float]:
-    """Return thresholds as the manifest has them: layer numbers as strings, as JSON has them."""
-    return {str(layer): float(value) for layer, value in zip(layers, thresholds, strict=True)}
+def by_layer(layers: Sequence[int], thresholds: Sequence[float]) -> dict[int, float]:
+    """Return thresholds by the number of their layer."""
+    return {layer: float(value) for layer, value in zip(layers, thresholds, strict=True)}

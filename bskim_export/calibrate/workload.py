@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from bskim_export.bench.macs import position_macs
-from bskim_export.bundle import Model
+from bskim_export.bundle.manifest import Model
+from bskim_export.evaluate.macs import position_macs, predictor_macs
 
 FEATURES = ("runs", "stages", "predictors", "judged_blocks", "gmacs", "attended_pairs")
 """Per question: calls of the orchestrator; stages run, 0 for the dense graph; predictors run; blocks that they judge;
@@ -21,37 +21,35 @@ def skim_points_before(layers: tuple[int, ...], num_layers: int) -> np.ndarray:
 
 
 def window_macs(
-    model: Model, layers: tuple[int, ...], live: np.ndarray, guarded: np.ndarray, scored: np.ndarray
+    model: Model, layers: tuple[int, ...], live: np.ndarray, protected: np.ndarray, scored: np.ndarray
 ) -> np.ndarray:
-    """Return the MACs of windows, predictors included, int64 [W]; `bench.macs.window_macs` for many at once.
+    """Return the MACs of windows, predictors included, int64 [W]; `evaluate.macs.window_macs` for many at once.
 
     Args:
         live: int [L + 1, W], blocks before the first skim point and after each
-        guarded: int [W], blocks that no predictor judges
+        protected: int [W], blocks that no predictor judges
         scored: bool [L], the skim layers whose predictor runs
     """
     positions = live[skim_points_before(layers, model.num_layers)].T * model.block_size
-    judged = _judged(live, guarded, scored)
-    predictors = judged * model.predictor_macs + (judged > 0) * guarded * model.predictor_question_macs
-    return position_macs(model, positions) + predictors.sum(axis=0)
+    return position_macs(model, positions) + predictor_macs(model, _judged(live, protected, scored), protected)
 
 
 def workload(
     model: Model,
     layers: tuple[int, ...],
     live: np.ndarray,
-    guarded: np.ndarray,
+    protected: np.ndarray,
     scored: np.ndarray,
     first: np.ndarray,
 ) -> np.ndarray:
     """Return FEATURES of questions whose windows run together, float64 [Q, 6].
 
     Args:
-        live, guarded, scored: as in `window_macs`
+        live, protected, scored: as in `window_macs`
         first: int [Q], the first window of each question
     """
     steps = skim_points_before(layers, model.num_layers)
-    judged = _judged(live, guarded, scored)
+    judged = _judged(live, protected, scored)
     stages = (np.maximum.reduceat(live, first, axis=1) > 0).sum(axis=0) * scored.any()
     predictors = (np.maximum.reduceat(judged, first, axis=1) > 0).sum(axis=0)
     gmacs = position_macs(model, live[steps].T * model.block_size) / 1e9
@@ -60,5 +58,5 @@ def workload(
     return np.stack([np.ones(len(first)), stages, predictors, *summed], axis=1).astype(np.float64)
 
 
-def _judged(live: np.ndarray, guarded: np.ndarray, scored: np.ndarray) -> np.ndarray:
-    return np.maximum(live[:-1] - guarded, 0) * scored[:, None]
+def _judged(live: np.ndarray, protected: np.ndarray, scored: np.ndarray) -> np.ndarray:
+    return np.maximum(live[:-1] - protected, 0) * scored[:, None]

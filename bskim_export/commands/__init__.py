@@ -1,44 +1,57 @@
-"""The commands, each imported only when it is called."""
+"""The command `bskim`: every subcommand, each imported only when it is called."""
 
 from importlib import import_module
 
 import click
 
-import bskim_export
+from bskim_export.commands.common import SETTINGS, with_version
 
-_COMMANDS = {
-    "export": "Split a model into stages, export them to ONNX, and prove them against PyTorch.",
+USER_COMMANDS = {
+    "export": "Split a model into stages, export them to ONNX, and measure their parity with PyTorch.",
     "train": "Train a model that skims, or give a trained one predictors.",
     "calibrate": "Choose a bundle's thresholds, with evidence.",
     "bench": "Measure a bundle on real questions.",
     "ask": "Answer a question about a passage, and show what was skimmed.",
-    "compare": "Compare scores and MACs on a whole data set, dense and skimming, or of two bundles.",
     "publish": "Write a checkpoint as a Hugging Face directory, to share.",
-    "predictors": "Measure what the predictors of a checkpoint know, layer by layer.",
-    "risk-check": "Check on many splits of a data set that calibrated risk holds.",
-    "overhead": "Measure what splitting into stages costs.",
-    "cold-start": "Measure a fresh process, from a bundle to its first answer.",
+    "compare": "Compare scores and MACs on a whole data set, dense and skimming, or of two bundles.",
     "parity": "Count where a bundle on a backend and PyTorch disagree.",
+}
+MAINTAINER_COMMANDS = {
+    "predictors": "Measure how well the predictors of a checkpoint know answers, layer by layer.",
+    "risk-check": "Count on many splits of a data set how often a calibrated risk is exceeded.",
+    "overhead": "Measure the cost of splitting into stages.",
+    "cold-start": "Measure a fresh process, from a bundle to its first answer.",
     "gpu-bench": "Time a bundle or a published shape on a GPU, over batch sizes and lengths.",
-    "kernel-cost": "Check and time the fused attention kernel.",
+    "kernel-cost": "Test and time the fused attention kernel.",
     "export-cost": "Measure the export of a model of a published shape.",
     "engine-cost": "Measure how long TensorRT-RTX takes to compile a bundle.",
 }
+COMMANDS = USER_COMMANDS | MAINTAINER_COMMANDS
 
 
 class _Lazy(click.Group):
-    def list_commands(self, context):
-        return list(_COMMANDS)
+    """A group whose help is made without importing any of its commands."""
 
-    def get_command(self, context, name):
-        return import_module(f"bskim_export.commands.{name.replace('-', '_')}").main if name in _COMMANDS else None
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(COMMANDS)
 
-    def format_commands(self, context, formatter):
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Import a command. Returns None if there is none of that name."""
+        if name not in COMMANDS:
+            return None
+        module = import_module(f"bskim_export.commands.{name.replace('-', '_')}")
+        found: click.Command = module.main
+        return found
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write both groups of commands into the help."""
+        for title, commands in (("Commands", USER_COMMANDS), ("For maintainers", MAINTAINER_COMMANDS)):
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()))
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(bskim_export.__version__)
-def main():
+@with_version
+@click.group(cls=_Lazy, context_settings=SETTINGS)
+def main() -> None:
     """Export Block-Skim question-answering models and run them without PyTorch."""

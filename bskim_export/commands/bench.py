@@ -1,16 +1,26 @@
-"""bskim-bench: what a bundle is worth, measured."""
+"""bskim-bench: the worth of a bundle, measured."""
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
-import bskim_export
-from bskim_export.commands.common import backend_options, console, note, open_for, parse_numbers, tidy
-from bskim_export.whole import write_json
+from bskim_export.atomic import write_json
+from bskim_export.commands.common import (
+    backend_options,
+    bundle_argument,
+    command,
+    console,
+    note,
+    open_for,
+    parse_numbers,
+    seed_option,
+)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.argument("engines", type=click.Path(path_type=Path), default="engines")
+@command
+@bundle_argument
 @click.option(
     "--dataset",
     default="squad",
@@ -20,7 +30,7 @@ from bskim_export.whole import write_json
     "2.0), mrqa:FILE, hotpotqa:FILE, or hub:NAME[[:CONFIG]:SPLIT]. Files may be gzipped.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="A random sample of N questions. [default: all]")
-@click.option("--seed", type=int, default=42, show_default=True, help="Seed of the sample.")
+@seed_option
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
@@ -28,9 +38,7 @@ from bskim_export.whole import write_json
     show_default=True,
     help="Windows that run together when throughput is measured.",
 )
-@click.option(
-    "--max-seq-len", type=click.IntRange(min=1), help="Positions of a window. [default: the bundle's maximum]"
-)
+@click.option("--max-seq-len", type=click.IntRange(min=1), help="Positions of a window. [default: the bundle's]")
 @backend_options
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Instead of the bundle's thresholds.")
 @click.option(
@@ -40,30 +48,28 @@ from bskim_export.whole import write_json
     help="Impose the share of each window's passage blocks kept after each layer, best-scored first (the "
     "last share serves all later layers). Measures speed only: the answers mean nothing.",
 )
-@click.option("--baseline", type=click.Path(path_type=Path), metavar="ENGINES", help="Another bundle, say of a finer "
+@click.option("--baseline", type=click.Path(path_type=Path), metavar="BUNDLE", help="Another bundle, say of a finer "
               "precision, whose dense model is one more row; speed-ups are then over that.")  # fmt: skip
 @click.option("--warm-up", is_flag=True, help="Run everything once before measuring, for the times of a process that "
               "has been up for long. OpenVINO compiles kernels for every new shape.")  # fmt: skip
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as JSON.")
-@click.version_option(bskim_export.__version__)
-@tidy
 def main(
-    engines,
-    dataset,
-    limit,
-    seed,
-    batch_size,
-    max_seq_len,
-    threads,
-    precision,
-    backend_name,
-    threshold,
-    keep_schedule,
-    baseline,
-    warm_up,
-    json_path,
-):
-    """Measure the bundle ENGINES (default: engines/) on real questions.
+    bundle: Path,
+    dataset: str,
+    limit: int | None,
+    seed: int,
+    batch_size: int,
+    max_seq_len: int | None,
+    threads: int | None,
+    precision: str,
+    backend_name: str | None,
+    threshold: float | None,
+    keep_schedule: list[float] | None,
+    baseline: Path | None,
+    warm_up: bool,
+    json_path: Path | None,
+) -> None:
+    """Measure BUNDLE (default: engines/) on real questions.
 
     Prints three rows, on one backend and in one run, taking turns at every question: dense with every window padded
     to full length, dense without padding, and without padding plus skimming. The second is what skimming must beat.
@@ -73,52 +79,58 @@ def main(
     """
     from rich.progress import track
 
-    from bskim_export.bench.report import describe_machine, print_table
-    from bskim_export.bench.rows import RecordingPipeline, make_rows, measure, paper_speedup, summarise
+    from bskim_export.bench.report import print_table
+    from bskim_export.bench.rows import make_rows, measure, paper_speedup, summarise
     from bskim_export.data.question import sample
     from bskim_export.data.readers import read_questions
+    from bskim_export.evaluate.machine import describe_machine
+    from bskim_export.runtime.pipeline import QAPipeline
 
-    notes = []
+    notes: list[str] = []
 
-    def tell(line):  # at once: a guess is to be seen even if an error follows
+    def on_note(line: str) -> None:
+        # Shown at once: a guess is to be seen even if an error follows.
         note(line)
         notes.append(line)
 
-    found = read_questions(dataset, tell)
+    found = read_questions(dataset, on_note)
     impossible = any(not q.gold for q in found)
     questions = sample(found, limit, seed)
-    backend = open_for(engines, backend_name, threads, precision)
-    pipeline = RecordingPipeline(engines, threshold=threshold, backend=backend)
-    other = RecordingPipeline(baseline, threshold=0, backend=backend) if baseline else None
-    rows = make_rows(pipeline, keep_schedule, other)
+    backend = open_for(bundle, backend_name, threads, precision)
+    pipeline = QAPipeline(bundle, threshold=threshold, backend=backend)
+    options = pipeline.options(
+        max_seq_len=max_seq_len, batch_size=batch_size, handle_impossible_answer=impossible
+    )  # fmt: skip
+    other = QAPipeline(baseline, threshold=0, backend=backend).answerer(options) if baseline else None
+    rows = make_rows(pipeline.answerer(options), keep_schedule, other)
     over = rows[-1] if baseline else rows[1]
-    max_seq_len = max_seq_len or pipeline.manifest.model.max_seq_len
     bar = iter(track(range(2 * len(questions)), description="Measuring", console=console))
-    measure(rows, questions, batch_size, max_seq_len, lambda: next(bar, None), impossible, warm_up)
+    measure(rows, questions, lambda: next(bar, None), warm_up)
     next(bar, None)
-    report = {
+    report: dict[str, Any] = {
         "dataset": {
             "name": dataset,
             "notes": notes,
             "questions": len(questions),
             "seed": seed,
             "limit": limit,
-            "max_seq_len": max_seq_len,
-            "batch_size": batch_size,
+            "max_seq_len": options.max_seq_len,
+            "batch_size": options.batch_size,
             "warm_up": warm_up,
         },
+        "options": asdict(options),
         "machine": describe_machine(backend),
-        "model": pipeline.manifest.model.source,
-        "graphs": pipeline.manifest.precision,
+        "model": pipeline.bundle.model.source,
+        "graphs": pipeline.bundle.manifest.precision,
         "keep_schedule": keep_schedule,
-        "rows": [summarise(row, over, questions, backend.name) for row in rows],
-        "speedup_macs_over_padded_512": paper_speedup(rows[-2] if baseline else rows[-1], pipeline.manifest.model),
+        "rows": [summarise(row, over, backend.name) for row in rows],
+        "speedup_macs_over_padded_512": paper_speedup(rows[-2] if baseline else rows[-1]),
     }
     if json_path:
         write_json(json_path, report)
     graphs = "" if report["graphs"] == "fp32" else f"graphs in {report['graphs']}, "
     where = f"{graphs}{backend.name} {backend.precision}, {backend.threads} threads"
-    title = f"{report['model']} on {report['dataset']['name']}, {len(questions)} questions, {where}"
+    title = f"{report['model']} on {dataset}, {len(questions)} questions, {where}"
     print_table(console, report["rows"], title, batch_size, over.name)
     console.print(
         "Counted as the paper counts, against windows padded to 512: "

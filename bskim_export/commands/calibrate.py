@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 import bskim_export
-from bskim_export.commands.common import backend_options, console, errors, note, open_for, tidy
+from bskim_export.commands.common import backend_options, console, errors, handle_errors, note, open_for
 from bskim_export.errors import InputError
 
 
@@ -34,7 +34,7 @@ from bskim_export.errors import InputError
               "interrupted calibration goes on where it was.  [default: ENGINES.calibration]")  # fmt: skip
 @backend_options
 @click.version_option(bskim_export.__version__)
-@tidy
+@handle_errors
 def main(engines, recipe, curve, work_dir, threads, precision, backend_name, **options):
     """Choose the thresholds of the bundle ENGINES (default: engines/) and write them into it, with the evidence in its
     report.json.
@@ -45,6 +45,7 @@ def main(engines, recipe, curve, work_dir, threads, precision, backend_name, **o
       bskim-calibrate engines/ --dataset held_out.json --risk 0.02 --sample 2000
       bskim-calibrate engines/ --recipe squad --curve curve.svg
     """
+    from bskim_export.atomic import write_json
     from bskim_export.calibrate.evidence import write_calibration
     from bskim_export.calibrate.plot import SUFFIXES, check_plotting, plot_curve
     from bskim_export.calibrate.recipes import Recipe, load_recipe, override
@@ -52,7 +53,6 @@ def main(engines, recipe, curve, work_dir, threads, precision, backend_name, **o
     from bskim_export.commands.calibrate_report import Steps, answerable, print_evidence
     from bskim_export.data.readers import read_questions
     from bskim_export.runtime.pipeline import QAPipeline
-    from bskim_export.whole import write_json
 
     chosen = override(load_recipe(recipe) if recipe else Recipe(), **options)
     if chosen.max_f1_drop is None and chosen.risk is None:

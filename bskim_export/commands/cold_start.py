@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bskim_export.commands.common import console, tidy
+from bskim_export.commands.common import console, handle_errors
 
 SCRIPT = """
 import sys
@@ -21,7 +21,7 @@ assert answer["answer"]
 @click.command()
 @click.argument("engines", type=click.Path(path_type=Path), default="engines")
 @click.option("--repeats", default=7, show_default=True)
-@tidy
+@handle_errors
 def main(engines, repeats):
     """Print the median, least and most of several cold starts."""
     seconds = []

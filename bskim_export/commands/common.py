@@ -1,27 +1,64 @@
-"""What the commands share: errors as one line, tidy interruption."""
+"""Shared by the commands: how a command is made, its errors and notes, and options that several have.
+
+Imports no numpy, so that `bskim --help` is there at once.
+"""
 
 import functools
 import signal
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
 
-from bskim_export.backends.base import Backend
-from bskim_export.backends.catalogue import DEFAULT, open_backend
-from bskim_export.backends.choose import choose_backend
-from bskim_export.bundle import read_manifest
+import bskim_export
 from bskim_export.errors import BskimError, InputError
+
+if TYPE_CHECKING:
+    from bskim_export.backends.base import Backend
+
+Parameters = ParamSpec("Parameters")
+Number = TypeVar("Number", int, float)
+Decorated = TypeVar("Decorated", bound=Callable[..., object])
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+"""Of the group and of every command."""
 
 console = Console(width=None if sys.stdout.isatty() else 100)
 errors = Console(stderr=True)
 
+with_version = click.version_option(bskim_export.__version__)
+"""Adds --version to a command that is made."""
 
-def tidy(function):
+bundle_argument = click.argument("bundle", type=click.Path(path_type=Path), default="engines")
+dataset_option = click.option(
+    "--dataset",
+    default="squad",
+    show_default=True,
+    metavar="SPEC",
+    help="The questions: squad (the packaged dev set), a file, ...; see docs/datasets.md.",
+)
+seed_option = click.option("--seed", type=int, default=42, show_default=True, help="Seed of the draw.")
+json_option = click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures as JSON."
+)
+
+
+def command(function: Callable[..., None]) -> click.Command:
+    """Make a command of a function that has its arguments and options; its docstring is the help.
+
+    The command has -h and --version, and ends with one line where an error is expected; see `handle_errors`.
+    """
+    return with_version(click.command(context_settings=SETTINGS)(handle_errors(function)))
+
+
+def handle_errors(function: Callable[Parameters, None]) -> Callable[Parameters, None]:
     """Turn an expected error into one line and exit code 1, and SIGTERM into Ctrl-C, so that clean-up runs."""
 
     @functools.wraps(function)
-    def wrapped(*args, **kwargs):
+    def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return function(*args, **kwargs)
@@ -36,39 +73,65 @@ def tidy(function):
 
 
 def note(message: str) -> None:
-    """Print a line that is no error but should be seen: what a reader of data dropped, corrected or guessed."""
+    """Print a line that is no error but should be seen: data that a reader dropped, corrected or guessed."""
     errors.print(f"[yellow]Note:[/yellow] {_plain(message)}", soft_wrap=True, highlight=False)
 
 
-def backend_options(command):
+def backend_options(command: Decorated) -> Decorated:
     """Add --backend, --precision and --threads: the arguments of `open_for`."""
     for option in (
-        click.option("--threads", type=click.IntRange(min=1), help="[default: the cores this process may use]"),
+        click.option("--threads", type=click.IntRange(min=1), help="Threads for one operator.  [default: the cores "
+                     "that this process may use]"),
         click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
-                     help="What the backend computes in."),
-        click.option("--backend", "backend_name", metavar="NAME", help="What runs the graphs; `bskim-export "
-                     "--list-backends` lists them.  [default: what the bundle holds engines for, if that runs here; "
-                     "else onnxruntime]"),
+                     help="The precision that the backend computes in."),
+        click.option("--backend", "backend_name", metavar="NAME", help="The backend that runs the graphs; "
+                     "`bskim-export --list-backends` lists them.  [default: the one that the bundle holds engines "
+                     "for, if that runs here; else onnxruntime]"),
     ):  # fmt: skip
         command = option(command)
     return command
 
 
-def open_for(engines, name: str | None, threads: int | None, precision: str) -> Backend:
-    """Return the backend that is asked for; if none is, the one for this bundle, and say why if it holds engines."""
+def open_for(bundle: Path, name: str | None, threads: int | None, precision: str) -> "Backend":
+    """Return the backend that is asked for; if none is, the one for this bundle, and say why if it holds engines.
+
+    Args:
+        bundle: the bundle's directory
+        name, precision, threads: of `backend_options`
+
+    Raises:
+        BundleError: there is no bundle, or its manifest cannot be used.
+        InputError, MissingExtraError: see `open_backend`.
+    """
+    from bskim_export.backends.catalogue import DEFAULT, open_backend
+    from bskim_export.backends.choose import choose_backend
+    from bskim_export.bundle.bundle import Bundle
+
     if name is not None or precision != "fp32":
         return open_backend(name or DEFAULT, threads, precision)
-    manifest = read_manifest(engines)
+    manifest = Bundle.open(bundle, verify=False).manifest
     backend, reason = choose_backend(manifest, threads)
     if manifest.engines:
         console.print(f"Runs on {backend.name}: {reason}.", highlight=False, markup=False)
     return backend
 
 
-def parse_numbers(kind):
+def calibration_folder(bundle: Path) -> Path:
+    """Return where the finished work of a bundle's threshold calibration is kept: engines/ -> engines.calibration/
+
+    Example:
+        >>> calibration_folder(Path("/srv/engines/")).as_posix()
+        '/srv/engines.calibration'
+    """
+    return bundle.with_name(f"{bundle.resolve().name}.calibration")
+
+
+def parse_numbers(
+    kind: type[Number],
+) -> Callable[[click.Context, click.Parameter, str | None], list[Number] | None]:
     """Return a click callback that reads "1,3,5" as a list of `kind`."""
 
-    def callback(context, parameter, value):
+    def callback(context: click.Context, parameter: click.Parameter, value: str | None) -> list[Number] | None:
         if value is None:
             return None
         try:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from bskim_export.commands.common import backend_options, console, note, open_for, tidy
-from bskim_export.whole import write_json
+from bskim_export.atomic import write_json
+from bskim_export.commands.common import backend_options, console, handle_errors, note, open_for
 
 
 @click.command()
@@ -20,7 +20,7 @@ from bskim_export.whole import write_json
 )
 @backend_options
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures as JSON.")
-@tidy
+@handle_errors
 def main(engines, other, dataset, limit, seed, threshold, max_seq_len, threads, precision, backend_name, json_path):
     """Compare EM, F1 and MACs of the bundle ENGINES, dense and skimming. With OTHER: of the two bundles, both dense.
 
@@ -29,9 +29,9 @@ def main(engines, other, dataset, limit, seed, threshold, max_seq_len, threads, 
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from bskim_export.bench.compare import answer_all, figures
     from bskim_export.data.question import sample
     from bskim_export.data.readers import read_questions
+    from bskim_export.evaluate.paired import answer_all, figures
     from bskim_export.runtime.pipeline import QAPipeline
 
     questions = sample(read_questions(dataset, note), limit, seed)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from bskim_export.commands.common import console, parse_capability, tidy
+from bskim_export.commands.common import console, handle_errors, parse_capability
 from bskim_export.errors import BundleError
 
 
@@ -16,7 +16,7 @@ from bskim_export.errors import BundleError
 @click.option(
     "--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Windows together, at most."
 )
-@tidy
+@handle_errors
 def main(engines, targets, batch_size):
     """Compile every graph of the bundle ENGINES for several kinds of NVIDIA GPU, and print how long it takes."""
     from rich.box import SIMPLE_HEAD
@@ -25,7 +25,7 @@ def main(engines, targets, batch_size):
 
     from bskim_export.backends.profiles import Profile
     from bskim_export.backends.tensorrt import build_engine
-    from bskim_export.bundle import read_manifest, verify_files
+    from bskim_export.bundle.manifest import read_manifest, verify_files
 
     manifest = read_manifest(engines)
     verify_files(engines, manifest)

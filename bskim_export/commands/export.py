@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import bskim_export
-from bskim_export.commands.common import console, parse_capability, parse_numbers, tidy
+from bskim_export.commands.common import console, handle_errors, parse_capability, parse_numbers
 from bskim_export.errors import CheckpointError, InputError, missing_extra
 
 
@@ -85,7 +85,7 @@ def list_backends(context: click.Context, parameter: click.Parameter, wanted: bo
 @click.option("--list-backends", is_flag=True, is_eager=True, expose_value=False, callback=list_backends,
               help="Say which backends are installed, and how to get the others, and exit.")  # fmt: skip
 @click.version_option(bskim_export.__version__)
-@tidy
+@handle_errors
 def main(model, out, skim_layers, threshold, max_seq_len, precision, recipe, verify_questions, **options):
     """Split MODEL into stages and skim predictors, export them to ONNX, and prove them against PyTorch.
 
@@ -101,9 +101,9 @@ def main(model, out, skim_layers, threshold, max_seq_len, precision, recipe, ver
       bskim-export deepset/bert-base-cased-squad2 --out dense/
     """
     try:
-        from bskim_export.checkpoint import load_checkpoint
+        from bskim_export.checkpoint.loading import load_checkpoint
         from bskim_export.export.exporter import export_bundle
-        from bskim_export.export.verify import limits_for
+        from bskim_export.export.parity import limits_for
     except ImportError as error:
         raise missing_extra(error.name or "torch", "export", "bskim-export") from error
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -188,7 +188,7 @@ def _load_calibration(name: str):
     from bskim_export.calibrate.recipes import load_int8_recipe
     from bskim_export.data.question import sample
     from bskim_export.data.readers import read_questions
-    from bskim_export.export.observe import Calibration
+    from bskim_export.export.int8.ranges import Calibration
 
     recipe = load_int8_recipe(name)
     return Calibration(sample(read_questions(recipe.dataset), recipe.sample, recipe.seed), recipe.method)

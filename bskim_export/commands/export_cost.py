@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from bskim_export.commands.common import console, tidy
-from bskim_export.export.shapes import SHAPES, UNJUDGED, export_random
+from bskim_export.bench.random_models import SHAPES, UNJUDGED, export_random
+from bskim_export.commands.common import console, handle_errors
 
 
 @click.command()
@@ -16,7 +16,7 @@ from bskim_export.export.shapes import SHAPES, UNJUDGED, export_random
               help="A checkpoint directory whose tokenizer stands in for the model's own.")  # fmt: skip
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16", "int8"]), default="fp32", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the bundle here. [default: it is thrown away]")
-@tidy
+@handle_errors
 def main(shape, checkpoint, precision, out):
     """Print how long bskim-export takes for a model of a published shape, and its peak memory."""
     with tempfile.TemporaryDirectory() as folder:

@@ -10,7 +10,7 @@ import click
 import bskim_export
 from bskim_export.backends.catalogue import CATALOGUE
 from bskim_export.backends.tensorrt import FULL, RTX
-from bskim_export.commands.common import console, note, tidy
+from bskim_export.commands.common import console, handle_errors, note
 from bskim_export.errors import InputError
 
 
@@ -38,7 +38,7 @@ from bskim_export.errors import InputError
               "use those that are there.  [default: they are thrown away]")  # fmt: skip
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write figures here after "
               "each combination; one that is there already, at the same settings, is not measured again.")  # fmt: skip
-@tidy
+@handle_errors
 def main(shapes, batch_sizes, lengths, names, precision, predictors, windows, repeats, tokenizer_of, out, json_path):
     """Time the three rows (dense padded, dense, skim) on recorded keep patterns of real questions.
 
@@ -49,7 +49,7 @@ def main(shapes, batch_sizes, lengths, names, precision, predictors, windows, re
 
     from bskim_export.bench.gpu import find_backends, measure_all
     from bskim_export.bench.gpu_report import Report, print_results
-    from bskim_export.bundle import read_manifest
+    from bskim_export.bundle.manifest import read_manifest
 
     report, used = Report(json_path), []
     with console.status("Opening backends"):
@@ -99,8 +99,8 @@ def main(shapes, batch_sizes, lengths, names, precision, predictors, windows, re
 
 def _find_bundle(precision: str, predictors: int | None, tokenizer_of: str, out: Path, shape: str) -> Path:
     """Return the bundle that is meant; a random model that is not in `out` yet is exported."""
-    from bskim_export.bundle import MANIFEST
-    from bskim_export.export.shapes import SHAPES, UNJUDGED, export_random
+    from bskim_export.bench.random_models import SHAPES, UNJUDGED, export_random
+    from bskim_export.bundle.manifest import MANIFEST
 
     if (Path(shape) / MANIFEST).is_file():
         return Path(shape)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from bskim_export.commands.common import console, errors, tidy
+from bskim_export.atomic import write_json
+from bskim_export.commands.common import console, errors, handle_errors
 from bskim_export.errors import missing_extra
-from bskim_export.whole import write_json
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -24,7 +24,7 @@ from bskim_export.whole import write_json
 @click.option("--head-size", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--repeats", type=click.IntRange(min=1), default=30, show_default=True, help="Measurements of each way.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures as JSON.")
-@tidy
+@handle_errors
 def main(heads, batch_sizes, lengths, precisions, head_size, repeats, json_path):
     """Compile the fused attention kernel, compare it with NumPy in float64 on ragged batches, and time it.
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from bskim_export.bench.overhead import measure_overhead
-from bskim_export.commands.common import backend_options, console, open_for, tidy
+from bskim_export.bench.staging_overhead import measure_overhead
+from bskim_export.commands.common import backend_options, console, handle_errors, open_for
 from bskim_export.data.question import sample
 from bskim_export.data.squad import load_squad
 from bskim_export.runtime.pipeline import QAPipeline
@@ -16,7 +16,7 @@ from bskim_export.runtime.pipeline import QAPipeline
 @click.option("--windows", "count", default=64, show_default=True, help="Real SQuAD windows, unpadded.")
 @click.option("--repeats", default=7, show_default=True)
 @backend_options
-@tidy
+@handle_errors
 def main(engines, count, repeats, threads, precision, backend_name):
     """Print how much slower the staged model is than one whole graph when nothing is dropped."""
     pipeline = QAPipeline(engines, backend=open_for(engines, backend_name, threads, precision))

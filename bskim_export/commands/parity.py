@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bskim_export.commands.common import backend_options, console, note, open_for, tidy
+from bskim_export.commands.common import backend_options, console, handle_errors, note, open_for
 from bskim_export.errors import missing_extra
 
 
@@ -16,15 +16,15 @@ from bskim_export.errors import missing_extra
     "--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Questions, drawn at random."
 )
 @backend_options
-@tidy
+@handle_errors
 def main(model, engines, dataset, limit, threads, precision, backend_name):
     """Count where the bundle ENGINES, exported from MODEL, and PyTorch in fp32 disagree: kept blocks, answers, F1.
 
     Both skim at the bundle's thresholds, PyTorch by true removal, window by window.
     """
     try:
-        from bskim_export.checkpoint import load_checkpoint
-        from bskim_export.export.verify import compare
+        from bskim_export.checkpoint.loading import load_checkpoint
+        from bskim_export.export.parity import compare
     except ImportError as error:
         raise missing_extra(error.name or "torch", "export", "parity") from error
     from rich.progress import track

@@ -2,7 +2,7 @@
 
 import click
 
-from bskim_export.commands.common import console, note, tidy
+from bskim_export.commands.common import console, handle_errors, note
 from bskim_export.errors import CheckpointError
 
 
@@ -11,7 +11,7 @@ from bskim_export.errors import CheckpointError
 @click.option("--dataset", default="squad", show_default=True, metavar="SPEC", help="See docs/datasets.md.")
 @click.option("--limit", type=click.IntRange(min=1), default=1500, show_default=True, metavar="N")
 @click.option("--seed", type=int, default=42, show_default=True)
-@tidy
+@handle_errors
 def main(model, dataset, limit, seed):
     """Print how well the predictors of the checkpoint MODEL tell blocks with an answer from others.
 
@@ -23,7 +23,7 @@ def main(model, dataset, limit, seed):
     from rich.table import Table
     from tokenizers import Tokenizer
 
-    from bskim_export.checkpoint import load_checkpoint
+    from bskim_export.checkpoint.loading import load_checkpoint
     from bskim_export.data.question import sample
     from bskim_export.data.readers import read_questions
     from bskim_export.runtime.windows import WindowMaker

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bskim_export.commands.common import console, tidy
+from bskim_export.commands.common import console, handle_errors
 
 
 @click.command()
@@ -13,15 +13,15 @@ from bskim_export.commands.common import console, tidy
 @click.option("--thresholds", "engines", type=click.Path(path_type=Path), metavar="ENGINES",
               help="Take the thresholds of this bundle, once bskim-calibrate has chosen them.")  # fmt: skip
 @click.option("--half", is_flag=True, help="Store weights as fp16: half the size.")
-@tidy
+@handle_errors
 def main(model, folder, engines, half):
     """Write MODEL as the Hugging Face directory FOLDER, to be shared: safetensors, config.json and tokenizer.json.
 
     Whoever exports it gets the thresholds with it. transformers loads it as a plain question-answering model.
     """
-    from bskim_export.bundle import read_manifest
-    from bskim_export.checkpoint import load_checkpoint
-    from bskim_export.publish import publish
+    from bskim_export.bundle.manifest import read_manifest
+    from bskim_export.checkpoint.loading import load_checkpoint
+    from bskim_export.checkpoint.publishing import publish
 
     thresholds = {int(i): t for i, t in read_manifest(engines).thresholds.items()} if engines else None
     publish(load_checkpoint(model), folder, half, thresholds)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from bskim_export.commands.calibrate_report import Steps, answerable
-from bskim_export.commands.common import backend_options, console, note, open_for, tidy
+from bskim_export.commands.common import backend_options, console, handle_errors, note, open_for
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -20,7 +20,7 @@ from bskim_export.commands.common import backend_options, console, note, open_fo
 @click.option("--seed", type=int, default=42, show_default=True)
 @click.option("--work-dir", type=click.Path(path_type=Path), help="[default: ENGINES.calibration]")
 @backend_options
-@tidy
+@handle_errors
 def main(
     engines, dataset, sample, splits, risk, confidence, simulated, seed, work_dir, threads, precision, backend_name
 ):

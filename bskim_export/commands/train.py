@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import bskim_export
-from bskim_export.commands.common import console, errors, note, parse_numbers, tidy
+from bskim_export.commands.common import console, errors, handle_errors, note, parse_numbers
 from bskim_export.errors import missing_extra
 
 PRESET_NAMES = ["squad", "hotpotqa", "newsqa", "naturalquestions", "triviaqa", "searchqa"]
@@ -78,7 +78,7 @@ def _parse(context, parameter, pairs):
 @click.option("--training-arg", "trainer", multiple=True, metavar="NAME=VALUE", callback=_parse,
               help="A further argument of transformers.TrainingArguments, its value as JSON; repeatable.")  # fmt: skip
 @click.version_option(bskim_export.__version__)
-@tidy
+@handle_errors
 def main(model, dataset, out, preset, **options):
     """Train a question-answering model that skims.
 
@@ -96,7 +96,7 @@ def main(model, dataset, out, preset, **options):
     try:
         from transformers import set_seed
 
-        from bskim_export.checkpoint import load_checkpoint
+        from bskim_export.checkpoint.loading import load_checkpoint
         from bskim_export.training.run import train
         from bskim_export.training.settings import PRESETS, TrainSettings
     except ImportError as error:
@@ -115,9 +115,9 @@ def main(model, dataset, out, preset, **options):
     with console.status(f"Loading {model} and {dataset}"):
         set_seed(settings.seed)  # a fresh head is random
         checkpoint = load_checkpoint(model, fresh_head=not settings.freeze)
-        questions = read_questions(dataset, tell=note)
+        questions = read_questions(dataset, on_note=note)
         if settings.eval_dataset:
-            held_out = sample(read_questions(settings.eval_dataset, tell=note), settings.eval_questions, settings.seed)
+            held_out = sample(read_questions(settings.eval_dataset, note), settings.eval_questions, settings.seed)
         else:
             questions, held_out = hold_out(questions, settings.eval_questions, settings.seed)
         questions = sample(questions, settings.limit, settings.seed)

@@ -1,12 +1,16 @@
-"""Data files: JSON and JSON lines, gzipped or not, and their fields. An error names file, line or path, and field."""
+"""Read data files (JSON or JSON lines, gzipped or not) and check their fields.
+
+An error names the file, the line or the path inside the JSON, and the field.
+"""
 
 import gzip
 import json
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
+from typing import TypeVar
 
 from bskim_export.errors import InputError
 
@@ -15,16 +19,19 @@ FORMS = (
     "mrqa:FILE, hotpotqa:FILE, or hub:NAME[[:CONFIG]:SPLIT]."
 )
 
+_T = TypeVar("_T")
+
 _JSON_NAMES = {str: "a string", int: "a whole number", bool: "true or false", float: "a number", list: "a list",
                dict: "an object", type(None): "null"}  # fmt: skip
 
 
 @contextmanager
-def open_data(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for reading bytes; whether it is gzipped is told by its content, not by its name.
+def open_data(path: Path) -> Iterator[BufferedIOBase]:
+    """Open a file for reading bytes. Its content says whether it is gzipped, not its name.
 
     Raises:
-        InputError: there is no such file, it cannot be read, or the gzip is damaged (while reading, too).
+        InputError: there is no such file, it cannot be read, or its gzip data is damaged. The damage may show only
+            while the stream is read.
     """
     if not path.is_file():
         raise InputError(f"There is no file '{path}'. {FORMS}")
@@ -41,7 +48,11 @@ def open_data(path: Path) -> Iterator[IO[bytes]]:
 
 
 def read_json(path: Path) -> object:
-    """Return the parsed content of a JSON file."""
+    """Return the parsed content of a JSON file.
+
+    Raises:
+        InputError: the file cannot be read, or is not JSON.
+    """
     with open_data(path) as stream:
         data = stream.read()
     try:
@@ -51,9 +62,12 @@ def read_json(path: Path) -> object:
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[str, object]]:
-    """Yield (place, parsed line) of a file with one JSON object a line, read as it goes; blank lines are skipped.
+    """Yield (place, parsed line) of a file with one JSON value a line. Blank lines are skipped.
 
-    The place, such as "file.jsonl.gz, line 3", is what errors about the line begin with.
+    The file is read as the lines are asked for. The place, such as "file.jsonl.gz, line 3", is for error messages.
+
+    Raises:
+        InputError: the file cannot be read, or a line is not JSON.
     """
     with open_data(path) as stream:
         for number, line in enumerate(stream, 1):
@@ -67,16 +81,16 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, object]]:
             yield place, parsed
 
 
-def field(parent: object, key: str | int, kind: type | tuple[type, ...], place: str, form: str):
-    """Return `parent[key]`, checked.
+def field(parent: object, key: str, kind: type[_T] | tuple[type[_T], ...], place: str, form: str) -> _T:
+    """Return `parent[key]` of a JSON object, checked to be of the kind.
 
     Args:
-        kind: the Python type that its JSON type is read as, or several
-        place: where `parent` stands, for the error
+        kind: the Python type that the value must have, or a tuple of allowed ones
+        place: the position of `parent` in the file, for the error
         form: the format that the file should have, for the error
 
     Raises:
-        InputError: it is missing, or of another type.
+        InputError: the field is missing, or of another type.
 
     Example:
         >>> field({"id": 7}, "id", str, "dev.json: data[0]", "SQuAD format")
@@ -88,12 +102,32 @@ def field(parent: object, key: str | int, kind: type | tuple[type, ...], place: 
     return check_kind(parent[key], kind, place, f"'{key}'")
 
 
-def check_kind(value: object, kind: type | tuple[type, ...], place: str, what: str):
-    """Return the value if it is of that type. `what` names it in the InputError."""
+def optional_field(parent: object, key: str, default: _T, place: str) -> _T:
+    """Return `parent[key]` of a JSON object, checked to be of the default's type, or the default if it is missing.
+
+    Raises:
+        InputError: the field is of another type.
+    """
+    if not isinstance(parent, dict) or key not in parent:
+        return default
+    return check_kind(parent[key], type(default), place, f"'{key}'")
+
+
+def check_kind(value: object, kind: type[_T] | tuple[type[_T], ...], place: str, what: str) -> _T:
+    """Return the value if it is of the kind.
+
+    Args:
+        kind: the Python type that the value must have, or a tuple of allowed ones
+        place: the position of the value in the file, for the error
+        what: the name of the value, for the error
+
+    Raises:
+        InputError: the value is of another type.
+    """
     kinds = kind if isinstance(kind, tuple) else (kind,)
-    if type(value) not in kinds:  # not isinstance: JSON's true is no number
-        expected = " or ".join(_JSON_NAMES[k] for k in kinds)
-        raise InputError(
-            f"{place}: {what} should be {expected}, found {_JSON_NAMES.get(type(value), type(value).__name__)}."
-        )
-    return value
+    # isinstance alone is not enough: JSON's true is no number, but Python's bool is an int.
+    if isinstance(value, kinds) and type(value) in kinds:
+        return value
+    expected = " or ".join(_JSON_NAMES[k] for k in kinds)
+    found = _JSON_NAMES.get(type(value), type(value).__name__)
+    raise InputError(f"{place}: {what} should be {expected}, found {found}.")

@@ -1,11 +1,11 @@
-"""Data sets of the Hugging Face hub, or of a directory that its `datasets` library can load, in SQuAD's schema."""
+"""Read data sets in SQuAD's schema from the Hugging Face hub, or from a directory that its `datasets` library loads."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
 
 from bskim_export.data.files import FORMS, check_kind, field
-from bskim_export.data.notes import Notes, Tell, collect, warn
-from bskim_export.data.placing import settle
+from bskim_export.data.notes import Notes, OnNote, collect, warn_data
+from bskim_export.data.placing import place_answers
 from bskim_export.data.question import Question
 from bskim_export.errors import InputError, missing_extra
 
@@ -13,18 +13,20 @@ COLUMNS = ("id", "context", "question", "answers")
 _get = partial(field, form="SQuAD's schema")
 
 
-def load_hub(name: str, config: str | None = None, split: str | None = None, tell: Tell = warn) -> list[Question]:
+def load_hub(
+    name: str, config: str | None = None, split: str | None = None, on_note: OnNote = warn_data
+) -> list[Question]:
     """Read a data set with the columns id, context, question and answers {text, answer_start}, as `squad` has them.
 
     Args:
         name: its name on the hub, such as "rajpurkar/squad_v2", or a directory with Parquet or JSON files
-        config: its configuration; needed where it has several
-        split: "train", "validation", ...; needed where it has several
-        tell: called with a line for each kind of thing that was dropped or corrected
+        config: the name of its configuration; needed if it has several
+        split: "train", "validation", ...; needed if it has several
+        on_note: called with one line for each kind of thing that was dropped or corrected
 
     Raises:
         MissingExtraError: the library `datasets` is not installed.
-        InputError: there is no such data set, the hub cannot be reached, or the columns are others.
+        InputError: there is no such data set, the hub cannot be reached, a column is missing, or a row is malformed.
     """
     source = f"hub:{':'.join(part for part in (name, config, split) if part)}"
     try:
@@ -36,7 +38,7 @@ def load_hub(name: str, config: str | None = None, split: str | None = None, tel
         rows = datasets.load_dataset(name, config, split=split)
     except InputError:
         raise
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:  # no network is an OSError
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:  # without a network: an OSError
         raise InputError(f"'{source}' cannot be read: {str(error).rstrip('.')}. {FORMS}") from None
     missing = [c for c in COLUMNS if c not in rows.column_names]
     if missing:
@@ -45,15 +47,24 @@ def load_hub(name: str, config: str | None = None, split: str | None = None, tel
             "SQuAD-format file."
         )
     notes = Notes()
-    return collect(parse_rows(rows, source, notes), notes, source, tell)
+    return collect(parse_rows(rows, source, notes), notes, source, on_note)
 
 
-def parse_rows(rows: Iterable[dict], source: str, notes: Notes) -> Iterator[Question]:
-    """Yield the questions of rows in SQuAD's schema; `source` names them in errors."""
+def parse_rows(rows: Iterable[object], source: str, notes: Notes) -> Iterator[Question]:
+    """Yield the questions of rows in SQuAD's schema.
+
+    Args:
+        source: names the data set in errors
+        notes: counts the dropped or corrected questions and answers
+
+    Raises:
+        InputError: a field is missing or of the wrong type, or an answer is blank.
+    """
     for i, row in enumerate(rows):
         place = f"{source}: row {i}"
         answers = _get(row, "answers", dict, place)
-        texts, starts = (_get(answers, key, list, f"{place}: answers") for key in ("text", "answer_start"))
+        texts = _get(answers, "text", list, f"{place}: answers")
+        starts = _get(answers, "answer_start", list, f"{place}: answers")
         if len(texts) != len(starts):
             raise InputError(f"{place}: answers has {len(texts)} 'text' but {len(starts)} 'answer_start'.")
         draft = Question(
@@ -63,7 +74,7 @@ def parse_rows(rows: Iterable[dict], source: str, notes: Notes) -> Iterator[Ques
             tuple(check_kind(t, str, place, f"answers.text[{j}]") for j, t in enumerate(texts)),
             tuple(check_kind(s, int, place, f"answers.answer_start[{j}]") for j, s in enumerate(starts)),
         )
-        question = settle(draft, place, notes)
+        question = place_answers(draft, place, notes)
         if question is not None:
             yield question
 

@@ -1,19 +1,38 @@
 """Exact match and F1 as the official evaluation scripts of SQuAD 1.1, SQuAD 2.0 and MRQA define them.
 
-MRQA's script is SQuAD 1.1's, normalisation included; only what it takes for gold answers differs (`Question.gold`).
-SQuAD 2.0's differs in two points: a question without answers is right with an empty prediction only, and an empty
-text on either side makes F1 an exact match.
+MRQA's script scores as SQuAD 1.1's does. Only its gold answers are others, see `Question.gold`. SQuAD 2.0's script
+differs in two points. A question without answers is right only with an empty prediction. If prediction or answer is
+empty after normalisation, F1 is the exact match.
 """
 
 import re
 import string
 from collections import Counter
 from collections.abc import Sequence
-
-MAX_ANSWER_LEN = 30
-"""Tokens of an answer at most, as SQuAD systems are evaluated."""
+from typing import NotRequired, TypedDict
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+class PartScores(TypedDict):
+    """The scores of a part of a data set, in percent, and its number of questions."""
+
+    em: float
+    f1: float
+    questions: int
+
+
+class Scores(TypedDict):
+    """The scores of a data set, in percent.
+
+    By SQuAD 2.0's definition they have a part for the questions that have an answer, and one for those that have none,
+    unless the part is empty. SQuAD 2.0's script calls them HasAns and NoAns.
+    """
+
+    em: float
+    f1: float
+    has_answer: NotRequired[PartScores]
+    no_answer: NotRequired[PartScores]
 
 
 def normalize_answer(text: str) -> str:
@@ -45,12 +64,18 @@ def _f1(prediction: list[str], answer: list[str]) -> float:
     same = sum((Counter(prediction) & Counter(answer)).values())
     if same == 0:
         return 0.0
-    precision, recall = same / len(prediction), same / len(answer)
+    precision = same / len(prediction)
+    recall = same / len(answer)
     return 2 * precision * recall / (precision + recall)
 
 
 def score(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> tuple[float, float]:
-    """Return (EM, F1) in percent, averaged over questions, by SQuAD 1.1's and MRQA's definition."""
+    """Return (EM, F1) in percent, averaged over questions, by SQuAD 1.1's and MRQA's definition.
+
+    Args:
+        predictions: one text for each question
+        answers: the gold texts of each question
+    """
     n = len(predictions)
     pairs = list(zip(predictions, answers, strict=True))
     return 100 * sum(exact_match(*p) for p in pairs) / n, 100 * sum(f1(*p) for p in pairs) / n
@@ -74,16 +99,18 @@ def f1_squad2(prediction: str, answers: Sequence[str]) -> float:
 
 
 def _squad2_gold(answers: Sequence[str]) -> Sequence[str]:
-    """Return the answers that say something; the empty answer if none does."""
+    """Return the answers that are not empty after normalisation, or one empty answer if there are none."""
     return [a for a in answers if normalize_answer(a)] or [""]
 
 
-def evaluate(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> dict:
-    """Return a data set's scores, by SQuAD 2.0's definition if any of its questions has no answer, else by SQuAD 1.1's.
+def evaluate(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> Scores:
+    """Return a data set's scores.
 
-    Returns:
-        {"em", "f1"} in percent; by SQuAD 2.0's definition also "has_answer" and "no_answer", each with "em", "f1" and
-        "questions" (its HasAns and NoAns scores), where there are such questions
+    They follow SQuAD 2.0's definition if any question has no answer, and SQuAD 1.1's otherwise.
+
+    Args:
+        predictions: one text for each question
+        answers: the gold texts of each question
 
     Example:
         >>> evaluate(["Denver", ""], [["Denver"], []])["no_answer"]
@@ -93,11 +120,23 @@ def evaluate(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> di
         em, mean_f1 = score(predictions, answers)
         return {"em": em, "f1": mean_f1}
     scores = [(exact_match_squad2(*p), f1_squad2(*p)) for p in zip(predictions, answers, strict=True)]
-    parts = {"has_answer": [s for s, gold in zip(scores, answers, strict=True) if gold]}
-    parts["no_answer"] = [s for s, gold in zip(scores, answers, strict=True) if not gold]
-    return _mean(scores) | {name: {**_mean(part), "questions": len(part)} for name, part in parts.items() if part}
+    has_answer = [s for s, gold in zip(scores, answers, strict=True) if gold]
+    no_answer = [s for s, gold in zip(scores, answers, strict=True) if not gold]
+    em, mean_f1 = _mean(scores)
+    result: Scores = {"em": em, "f1": mean_f1}
+    if has_answer:
+        result["has_answer"] = _part_scores(has_answer)
+    if no_answer:
+        result["no_answer"] = _part_scores(no_answer)
+    return result
 
 
-def _mean(scores: Sequence[tuple[float, float]]) -> dict[str, float]:
-    em, f1s = zip(*scores, strict=True)
-    return {"em": 100 * sum(em) / len(em), "f1": 100 * sum(f1s) / len(f1s)}
+def _part_scores(scores: Sequence[tuple[float, float]]) -> PartScores:
+    em, mean_f1 = _mean(scores)
+    return {"em": em, "f1": mean_f1, "questions": len(scores)}
+
+
+def _mean(scores: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return mean EM and mean F1 in percent, given (EM, F1) of each question as shares."""
+    n = len(scores)
+    return 100 * sum(em for em, _ in scores) / n, 100 * sum(f1 for _, f1 in scores) / n

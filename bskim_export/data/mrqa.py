@@ -1,8 +1,8 @@
-"""MRQA files: NewsQA, TriviaQA, SearchQA, NaturalQuestions, HotpotQA and others in one form.
+"""Read MRQA files: NewsQA, TriviaQA, SearchQA, NaturalQuestions, HotpotQA and others in one format.
 
-A. Fisch et al.: MRQA 2019 Shared Task: Evaluating Generalization in Reading Comprehension. MRQA workshop, 2019; the
-format is described at https://github.com/mrqa/MRQA-Shared-Task-2019. One JSON object a line: a header, then contexts
-with their questions.
+A. Fisch et al.: MRQA 2019 Shared Task: Evaluating Generalization in Reading Comprehension. MRQA workshop, 2019. The
+format is described at https://github.com/mrqa/MRQA-Shared-Task-2019. Each line is one JSON object: first a header,
+then a context with its questions on every line.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,39 +11,40 @@ from pathlib import Path
 
 from bskim_export.data.files import check_kind, field, read_json_lines
 from bskim_export.data.metrics import normalize_answer
-from bskim_export.data.notes import Notes, Tell, collect, warn
-from bskim_export.data.placing import settle
+from bskim_export.data.notes import Notes, OnNote, collect, warn_data
+from bskim_export.data.placing import place_answers
 from bskim_export.data.question import Question
 from bskim_export.errors import InputError
 
 _get = partial(field, form="MRQA format")
 
 
-def load_mrqa(path: str | Path, tell: Tell = warn) -> list[Question]:
-    """Read an MRQA JSONL or JSONL.gz, line by line.
+def load_mrqa(path: str | Path, on_note: OnNote = warn_data) -> list[Question]:
+    """Read an MRQA file (JSONL or JSONL.gz), line by line.
 
     Args:
-        tell: called with a line for each kind of thing that was dropped or corrected
+        on_note: called with one line for each kind of thing that was dropped or corrected
 
     Raises:
         InputError: there is no such file, or it is malformed; the message names line and field.
     """
     notes = Notes()
-    return collect(parse_mrqa(read_json_lines(Path(path)), notes), notes, str(path), tell)
+    return collect(parse_mrqa(read_json_lines(Path(path)), notes), notes, str(path), on_note)
 
 
 def parse_mrqa(lines: Iterable[tuple[str, object]], notes: Notes) -> Iterator[Question]:
     """Yield the questions of MRQA lines.
 
-    Every occurrence of a detected answer becomes a span, in the file's order, so the first is the one that the task's
-    authors suggest to train on. `accepted` holds the question's `answers`, which the official script scores against.
+    Every occurrence of a detected answer becomes a span, in the file's order. The first span is the one that the
+    task's authors suggest to train on. `accepted` holds the question's `answers`: the official script scores against
+    them.
 
     Args:
         lines: (place, parsed line), as `read_json_lines` gives them
-        notes: takes what was dropped or corrected
+        notes: counts the dropped or corrected questions and answers
 
     Raises:
-        InputError: a field is missing or of the wrong type.
+        InputError: a field is missing or of the wrong type, or an answer is blank.
     """
     for number, (line_place, line) in enumerate(lines):
         if number == 0 and isinstance(line, dict) and "header" in line:
@@ -63,24 +64,28 @@ def parse_mrqa(lines: Iterable[tuple[str, object]], notes: Notes) -> Iterator[Qu
                     for i, text in enumerate(_get(qa, "answers", list, place))
                 ),
             )
-            question = settle(draft, place, notes)
+            question = place_answers(draft, place, notes)
             if question is not None:
                 yield question
 
 
 def _spans(qa: object, context: str, place: str) -> Iterator[tuple[str, int]]:
-    """Yield (text, start) of every span: as it stands in the context, or, where that is another text, as it should."""
+    """Yield (text, start) of every span of the question's detected answers.
+
+    The text is the context's own, or the file's if the context has another text there.
+    """
     for i, answer in enumerate(_get(qa, "detected_answers", list, place)):
         at = f"{place}.detected_answers[{i}]"
         text = _get(answer, "text", str, at)
         for j, span in enumerate(_get(answer, "char_spans", list, at)):
             start, end = _span(span, f"{at}.char_spans[{j}]")
             standing = context[start : end + 1]
-            # The text may be in another case or spacing than the context: MRQA's spans are what counts.
+            # The file's text may differ from the context in case or spacing: then the context's counts.
             yield (standing if normalize_answer(standing) == normalize_answer(text) else text), start
 
 
 def _span(span: object, place: str) -> tuple[int, int]:
+    """Return the first and the last character offset of a span."""
     if not (isinstance(span, list) and len(span) == 2 and all(type(x) is int and x >= 0 for x in span)):
         raise InputError(f"{place}: should be [start, end], two character offsets, found {span!r}.")
     return span[0], span[1]

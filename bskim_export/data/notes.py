@@ -1,4 +1,4 @@
-"""What a reader dropped or corrected: counted, placed, and told. Nothing is lost in silence."""
+"""Count the questions and answers that a reader drops or corrects, and report them. Nothing is lost in silence."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -6,21 +6,21 @@ from collections.abc import Callable, Iterator
 from bskim_export.data.question import Question
 from bskim_export.errors import InputError
 
-Tell = Callable[[str], None]
-"""Takes one line for a person to read; a command prints it."""
+OnNote = Callable[[str], None]
+"""A callback that takes one line for a person to read. A command prints it."""
 
 
 class DataWarning(UserWarning):
-    """Something in a data set was dropped, corrected or guessed; the message says what, how often and where first."""
+    """A reader dropped, corrected or guessed something. The message gives the kind, the count and the first place."""
 
 
-def warn(message: str) -> None:
-    """Issue a DataWarning: how readers tell what they did when nobody else listens."""
+def warn_data(message: str) -> None:
+    """Issue a note as a DataWarning. This is the readers' default callback."""
     warnings.warn(message, DataWarning, stacklevel=2)
 
 
 class Notes:
-    """Counts what happened to a data set's questions and answers, by kind.
+    """Counts of the things that happened to a data set's questions and answers, by kind.
 
     Example:
         >>> notes = Notes()
@@ -30,28 +30,33 @@ class Notes:
         ['Yes/no questions, dropped: 2, the first at dev.json: [3]']
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._seen: dict[str, tuple[int, str]] = {}
 
-    def add(self, what: str, place: str) -> None:
-        """Count one more of `what`, which was found at `place`."""
-        count, first = self._seen.get(what, (0, place))
-        self._seen[what] = (count + 1, first)
+    def add(self, kind: str, place: str) -> None:
+        """Count one more thing of this kind, found at this place of the data set."""
+        count, first = self._seen.get(kind, (0, place))
+        self._seen[kind] = (count + 1, first)
 
     def lines(self) -> list[str]:
         """Return one line for each kind, in the order of their first places."""
-        return [f"{what}: {count:,}, the first at {first}" for what, (count, first) in self._seen.items()]
+        return [f"{kind}: {count:,}, the first at {first}" for kind, (count, first) in self._seen.items()]
 
 
-def collect(questions: Iterator[Question], notes: Notes, source: str, tell: Tell) -> list[Question]:
-    """Return all questions of a reader, and tell its notes.
+def collect(questions: Iterator[Question], notes: Notes, source: str, on_note: OnNote) -> list[Question]:
+    """Return all questions of a reader, and pass its notes on.
+
+    Args:
+        notes: the notes that the reader fills
+        source: names the data set in the error
+        on_note: called with one line for each kind of note
 
     Raises:
         InputError: no question is left.
     """
     found = list(questions)
     for line in notes.lines():
-        tell(line)
+        on_note(line)
     if not found:
         raise InputError(f"{source}: there are no questions in it{' that can be used' if notes.lines() else ''}.")
     return found

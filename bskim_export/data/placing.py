@@ -1,9 +1,9 @@
-"""Where an answer stands in its context: the rules that all readers share.
+"""Find the place of an answer in its context. All readers share these rules.
 
-A wrong offset is common (truncated or re-tokenised contexts, offsets of 0 for "unknown"), and silent: a model learns a
-span that says something else. So every offset is checked. An answer that does not stand where the file says is moved
-to the nearest place where its text does stand, case ignored, and counted; one that stands nowhere can be neither
-learned nor found, and a question that has only such answers is dropped, and counted.
+Wrong offsets are common: contexts are truncated or tokenised again, and some files write 0 for "unknown". They are also
+silent: a model learns a span with another text. So every offset is checked. If an answer is not at its offset, it moves
+to the nearest place where its text stands, case ignored. An answer that stands nowhere can be neither learned nor
+found. A question that has only such answers is dropped. Each of these cases is counted.
 """
 
 import re
@@ -20,10 +20,10 @@ UNPLACED = "Questions with an answer that stands nowhere in the context, kept fo
 
 
 def find_near(text: str, context: str, start: int) -> tuple[int, int] | None:
-    """Return the range [start, end) at which `text` stands in `context`, or None.
+    """Return the character range [start, end) of an occurrence of `text` in `context`, or None if there is none.
 
-    At `start` if it does stand there, be it in another case; otherwise the nearest verbatim occurrence, otherwise the
-    nearest in another case.
+    The occurrence at `start` comes first, even if its case differs. Next comes the nearest verbatim one, and last the
+    nearest one in another case.
 
     Example:
         >>> find_near("ada", "Ada met ada.", 0), find_near("ada", "Ada met ada.", 7), find_near("Bob", "Ada", 0)
@@ -36,12 +36,13 @@ def find_near(text: str, context: str, start: int) -> tuple[int, int] | None:
     return min(found, key=lambda s: (context[s[0] : s[1]] != text, abs(s[0] - start)), default=None)
 
 
-def settle(draft: Question, place: str, notes: Notes) -> Question | None:
-    """Return the question with answers that stand in its context, or None if it is dropped; `notes` counts why.
+def place_answers(draft: Question, place: str, notes: Notes) -> Question | None:
+    """Return the question with every answer at its right offset, or None if the question is dropped.
 
     Args:
         draft: the question as the file has it; `answers` and `starts` may be wrong
-        place: where it stands in the file
+        place: the question's position in the file, for notes and errors
+        notes: counts moved answers, answers without a place and dropped questions
 
     Raises:
         InputError: an answer is blank.
@@ -49,6 +50,7 @@ def settle(draft: Question, place: str, notes: Notes) -> Question | None:
     if not draft.question.strip() or not draft.context.strip():
         notes.add(BLANK, place)
         return None
+    # Find each answer's span. Answers that stand nowhere have none.
     spans = []
     for answer, start in zip(draft.answers, draft.starts, strict=True):
         if not answer.strip():
@@ -59,11 +61,13 @@ def settle(draft: Question, place: str, notes: Notes) -> Question | None:
         if span[0] != start:
             notes.add(MOVED, place)
         spans.append(span)
+    # A question that has gold answers, but no span, has nothing to learn or to find.
     if draft.gold and not spans:
         notes.add(NOWHERE, place)
         return None
     if len(spans) < len(draft.answers):
         notes.add(UNPLACED, place)
+    # The spans take the context's wording. If that differs from the file's, the file's stays the gold.
     answers = tuple(draft.context[start:end] for start, end in spans)
     return replace(
         draft,

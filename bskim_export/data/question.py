@@ -1,4 +1,4 @@
-"""One question of a data set, whatever file it came from."""
+"""The question that all readers return, and the ways to split and sample lists of them."""
 
 import random
 from dataclasses import dataclass
@@ -8,15 +8,16 @@ from bskim_export.errors import InputError
 
 @dataclass(frozen=True)
 class Question:
-    """One question about one context. Every reader returns these, and nothing else.
+    """One question about one context. Every reader returns this type.
 
     Attributes:
         id: the data set's own name for it
         question, context: never blank
-        answers: answer spans as they stand in the context; `context[starts[i]:][:len(answers[i])] == answers[i]`
-        starts: their character offsets. No answers: the question is impossible to answer (SQuAD 2.0's is_impossible)
+        answers: the texts of the answer spans: `context[starts[i]:][:len(answers[i])] == answers[i]`. If there are
+            none, the question is impossible to answer (SQuAD 2.0's is_impossible)
+        starts: the character offset of each answer in the context
         supporting: character ranges [start, end) of supporting facts in the context, if the data set has any
-        accepted: the gold texts, where the data set publishes others than the spans (MRQA's `answers`)
+        accepted: the gold texts, if the data set publishes others than the spans (MRQA's `answers`)
     """
 
     id: str
@@ -29,7 +30,7 @@ class Question:
 
     @property
     def gold(self) -> tuple[str, ...]:
-        """The texts that a prediction is scored against; none if the question is impossible to answer.
+        """The texts that a prediction is scored against. There are none if the question is impossible to answer.
 
         Example:
             >>> Question("1", "Who?", "IFN-signature", ("IFN-signature",), (0,), accepted=("IFN signature",)).gold
@@ -42,7 +43,7 @@ def hold_out(questions: list[Question], count: int, seed: int = 42) -> tuple[lis
     """Split off about `count` questions with their passages, so that no passage is on both sides.
 
     Returns:
-        (the rest, the held out)
+        (the questions that stay, the questions held out), both in the order of `questions`
 
     Raises:
         InputError: nothing would be left on one side.
@@ -52,22 +53,30 @@ def hold_out(questions: list[Question], count: int, seed: int = 42) -> tuple[lis
         by_context.setdefault(question.context, []).append(question)
     order = sorted(by_context)
     random.Random(seed).shuffle(order)
-    held: set[str] = set()
+    # Take whole passages, in random order, until there are enough questions.
+    held_out: set[str] = set()
     taken = 0
     for context in order:
         if taken >= count:
             break
-        held.add(context)
+        held_out.add(context)
         taken += len(by_context[context])
-    if len(held) == len(order) or not held:
+    if len(held_out) == len(order) or not held_out:
         raise InputError(
             f"{len(questions)} questions on {len(order)} passages are too few to hold {count} out. Pass --eval-dataset."
         )
-    return [q for q in questions if q.context not in held], [q for q in questions if q.context in held]
+    rest = [q for q in questions if q.context not in held_out]
+    return rest, [q for q in questions if q.context in held_out]
 
 
 def sample(questions: list[Question], limit: int | None, seed: int = 42) -> list[Question]:
-    """Return `limit` of the questions, drawn without replacement, the same for the same seed; all if fewer."""
+    """Return `limit` of the questions, drawn without replacement. The same seed draws the same ones.
+
+    If `limit` is None, or there are no more than `limit` questions, all are returned.
+
+    Raises:
+        InputError: the limit is less than 1.
+    """
     if limit is None or limit >= len(questions):
         return questions
     if limit < 1:

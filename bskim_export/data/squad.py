@@ -1,4 +1,4 @@
-"""SQuAD files, 1.1 and 2.0, and the dev set that travels with the package.
+"""Read and write SQuAD files, 1.1 and 2.0. The dev set of 1.1 is part of the package.
 
 P. Rajpurkar et al.: SQuAD: 100,000+ Questions for Machine Comprehension of Text. EMNLP 2016.
 P. Rajpurkar, R. Jia, P. Liang: Know What You Don't Know: Unanswerable Questions for SQuAD. ACL 2018.
@@ -9,23 +9,23 @@ from functools import partial
 from importlib import resources
 from pathlib import Path
 
-from bskim_export.data.files import check_kind, field, read_json
-from bskim_export.data.notes import Notes, Tell, collect, warn
-from bskim_export.data.placing import find_near, settle
+from bskim_export.atomic import write_json
+from bskim_export.data.files import check_kind, field, optional_field, read_json
+from bskim_export.data.notes import Notes, OnNote, collect, warn_data
+from bskim_export.data.placing import find_near, place_answers
 from bskim_export.data.question import Question
 from bskim_export.errors import InputError
-from bskim_export.whole import write_json
 
 LOST_FACT = "Supporting facts that stand nowhere in the context, left out"
 _get = partial(field, form="SQuAD format")
 
 
-def load_squad(name_or_path: str | Path = "squad", tell: Tell = warn) -> list[Question]:
-    """Read a SQuAD-format file.
+def load_squad(name_or_path: str | Path = "squad", on_note: OnNote = warn_data) -> list[Question]:
+    """Read a file in SQuAD format.
 
     Args:
-        name_or_path: "squad" for the official SQuAD 1.1 dev set (10,570 questions), or a JSON or JSON.gz
-        tell: called with a line for each kind of thing that was dropped or corrected
+        name_or_path: "squad" for the official SQuAD 1.1 dev set (10,570 questions), or a JSON or JSON.gz file
+        on_note: called with one line for each kind of thing that was dropped or corrected
 
     Raises:
         InputError: there is no such file, or it is malformed; the message names the place.
@@ -40,21 +40,22 @@ def load_squad(name_or_path: str | Path = "squad", tell: Tell = warn) -> list[Qu
     else:
         parsed = read_json(Path(name_or_path))
     notes = Notes()
-    return collect(parse_squad(parsed, str(name_or_path), notes), notes, str(name_or_path), tell)
+    return collect(parse_squad(parsed, str(name_or_path), notes), notes, str(name_or_path), on_note)
 
 
 def parse_squad(parsed: object, source: str, notes: Notes) -> Iterator[Question]:
     """Yield the questions of parsed SQuAD JSON.
 
-    Two fields are not SQuAD's. `supporting_facts`, a list of {"text", "start"}: how files of HotpotQA and its like say
-    in SQuAD format which parts of the context the answer needs. `accepted`, a list of texts: see Question.
+    A question may have two fields that are not SQuAD's:
+        supporting_facts: a list of {"text", "start"}, the parts of the context that the answer needs
+        accepted: a list of texts, see Question
 
     Args:
         source: names the file in errors
-        notes: takes what was dropped or corrected
+        notes: counts the dropped or corrected questions, answers and facts
 
     Raises:
-        InputError: a field is missing or of the wrong type, or a question contradicts itself.
+        InputError: a field is missing or of the wrong type, an answer is blank, or a question contradicts itself.
     """
     for a, article in enumerate(_get(parsed, "data", list, source)):
         at_article = f"{source}: data[{a}]"
@@ -63,13 +64,16 @@ def parse_squad(parsed: object, source: str, notes: Notes) -> Iterator[Question]
             context = _get(paragraph, "context", str, at_paragraph)
             for q, qa in enumerate(_get(paragraph, "qas", list, at_paragraph)):
                 place = f"{at_paragraph}.qas[{q}]"
-                question = settle(_draft(qa, context, place, notes), place, notes)
+                question = place_answers(_draft(qa, context, place, notes), place, notes)
                 if question is not None:
                     yield question
 
 
 def write_squad(path: Path, questions: Sequence[Question]) -> None:
-    """Write questions as a file that `load_squad` reads back, grouped by their contexts.
+    """Write questions as a file that `load_squad` reads back. Questions of one context are grouped.
+
+    Raises:
+        DiskFullError: there is no room for the file.
 
     Example:
         >>> import tempfile
@@ -79,9 +83,9 @@ def write_squad(path: Path, questions: Sequence[Question]) -> None:
         ...     load_squad(Path(folder) / "some.json") == some
         True
     """
-    by_context: dict[str, list[dict]] = {}
+    by_context: dict[str, list[dict[str, object]]] = {}
     for q in questions:
-        entry = {
+        entry: dict[str, object] = {
             "id": q.id,
             "question": q.question,
             "answers": [{"text": t, "answer_start": s} for t, s in zip(q.answers, q.starts, strict=True)],
@@ -97,14 +101,15 @@ def write_squad(path: Path, questions: Sequence[Question]) -> None:
 
 
 def _draft(qa: object, context: str, place: str, notes: Notes) -> Question:
+    """Return the question as the file has it. Its answers' offsets are not checked yet."""
     identity = _get(qa, "id", (str, int), place)
     answers = _get(qa, "answers", list, place)
-    impossible = check_kind(qa.get("is_impossible", not answers), bool, place, "'is_impossible'")
+    impossible = optional_field(qa, "is_impossible", not answers, place)
     if impossible != (not answers):
         raise InputError(
             f"{place}: 'is_impossible' is {str(impossible).lower()}, but there are {len(answers) or 'no'} 'answers'."
         )
-    accepted = check_kind(qa.get("accepted", []), list, place, "'accepted'")
+    accepted: list[object] = optional_field(qa, "accepted", [], place)
     return Question(
         str(identity),
         _get(qa, "question", str, place),
@@ -116,11 +121,14 @@ def _draft(qa: object, context: str, place: str, notes: Notes) -> Question:
     )
 
 
-def _supporting(qa: dict, context: str, place: str, notes: Notes) -> tuple[tuple[int, int], ...]:
+def _supporting(qa: object, context: str, place: str, notes: Notes) -> tuple[tuple[int, int], ...]:
+    """Return the character ranges [start, end) of the supporting facts. Facts found nowhere are counted."""
+    facts: list[object] = optional_field(qa, "supporting_facts", [], place)
     ranges = []
-    for i, fact in enumerate(check_kind(qa.get("supporting_facts", []), list, place, "'supporting_facts'")):
+    for i, fact in enumerate(facts):
         at = f"{place}.supporting_facts[{i}]"
-        text, start = _get(fact, "text", str, at), _get(fact, "start", int, at)
+        text = _get(fact, "text", str, at)
+        start = _get(fact, "start", int, at)
         found = find_near(text, context, start) if text else None
         if found is None:
             notes.add(LOST_FACT, at)

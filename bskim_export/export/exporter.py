@@ -1,9 +1,8 @@
-"""From a model to a proven bundle."""
+"""From a model to a bundle whose parity with PyTorch was measured."""
 
 import inspect
-import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -12,43 +11,39 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
+from torch import nn
 
 import bskim_export
+from bskim_export.atomic import full_disk_as_error
 from bskim_export.backends.catalogue import open_backend
 from bskim_export.backends.tensorrt_engine import build_all
-from bskim_export.bundle import (
-    REPORT,
-    TOKENIZER,
-    EngineSet,
-    Graph,
-    Manifest,
-    Stage,
-    hash_file,
-    read_manifest,
-    write_manifest,
-)
-from bskim_export.checkpoint import Checkpoint
+from bskim_export.bundle.bundle import Bundle
+from bskim_export.bundle.checks import DENSE, TOKENIZER, WEIGHTS, predictor_file, stage_file
+from bskim_export.bundle.directory import atomic_directory, check_target
+from bskim_export.bundle.integrity import hash_file
+from bskim_export.bundle.manifest import EngineSet, Graph, Manifest, RunDefaults, Stage
+from bskim_export.bundle.tensors import PREDICTOR_OUTPUTS, specify_all
+from bskim_export.checkpoint.loading import Checkpoint
 from bskim_export.data.question import Question, sample
 from bskim_export.data.squad import load_squad
 from bskim_export.errors import InputError
-from bskim_export.export.cpu_forms import split_layer_norms
-from bskim_export.export.files import atomic_directory, check_target
-from bskim_export.export.half_products import halve_products
-from bskim_export.export.observe import Calibration, Observed, observe
-from bskim_export.export.onnx_graph import GraphTemplate, Input, dims, export_template, sharing
+from bskim_export.export.graph_writer import GraphWriter
+from bskim_export.export.int8.ranges import ActivationStats, measure_activations
+from bskim_export.export.int8.recipe import Int8Calibration, Int8Recipe
+from bskim_export.export.onnx_graph import example_inputs, sharing
+from bskim_export.export.parity import Limits, Parity, limits_for, measure_parity, require_parity
 from bskim_export.export.precision import PRECISIONS, in_precision
-from bskim_export.export.quantize import variants
-from bskim_export.export.stages import make_dense, make_stages
-from bskim_export.export.verify import Limits, Parity, check, compare, limits_for
-from bskim_export.export.weights import NAME as WEIGHTS
+from bskim_export.export.stages import StageModule, make_dense, make_stages
 from bskim_export.export.weights import WeightStore
-from bskim_export.model.qa import BlockSkimForQuestionAnswering
+from bskim_export.runtime.options import RunOptions
 from bskim_export.runtime.pipeline import QAPipeline
 from bskim_export.runtime.windows import WindowMaker
-from bskim_export.whole import no_room
 
 Progress = Callable[[str, int, int], None]
 """progress(what is being done, how much of it is done, out of how much)"""
+
+PARITY_QUESTIONS = 32
+PARITY_QUESTIONS_BELOW_FP32 = 200
 
 
 def export_bundle(
@@ -57,23 +52,29 @@ def export_bundle(
     *,
     precision: str = "fp32",
     limits: Limits | None = None,
-    calibration: Calibration | None = None,
+    int8_calibration: Int8Calibration | None = None,
     questions: Sequence[Question] | None = None,
+    defaults: RunDefaults | None = None,
     engines: Sequence[EngineSet] = (),
     progress: Progress = lambda what, done, total: None,
 ) -> tuple[Manifest, Parity]:
-    """Export a model to a bundle, prove it against PyTorch, and put it at `out` in one step.
+    """Export a model to a bundle, measure its parity with PyTorch, and put it at `out` in one step.
 
     Args:
-        checkpoint: what load_checkpoint returned
+        checkpoint: from load_checkpoint
         out: the directory; an older bundle there is replaced
         precision: of the graphs, one of PRECISIONS; below fp32, softmax, LayerNorm, head and predictors stay fp32
         limits: how far the bundle may be from PyTorch in fp32; default: EXACT for fp32, else COARSE
-        calibration: for int8, the questions that show what values the model computes with; default: 100 of SQuAD's dev
-            set
-        questions: real questions for the proof; default: 32 of SQuAD's dev set, 200 below fp32
-        engines: what TensorRT is to compile, see `backends.tensorrt_engine.make_set`
+        int8_calibration: for int8, the questions that show the values that the model computes with; default: 100 of
+            SQuAD's dev set
+        questions: real questions for the comparison with PyTorch; default: 32 of SQuAD's dev set, 200 below fp32
+        defaults: how the bundle's questions are run unless a call says otherwise; default: windows of the model's
+            max_seq_len
+        engines: the engines that TensorRT is to compile, see `backends.tensorrt_engine.make_set`
         progress: told how far it is
+
+    Returns:
+        The manifest and the parity.
 
     Raises:
         BundleError: `out` is something else than a bundle, or TensorRT refuses a graph.
@@ -89,140 +90,130 @@ def export_bundle(
     check_target(out)
     if precision not in PRECISIONS:
         raise InputError(f"There is no precision '{precision}'. Choose one of: {', '.join(PRECISIONS)}.")
-    exact = precision == "fp32"
-    questions = questions if questions is not None else sample(load_squad("squad"), 32 if exact else 200)
-    if precision == "int8" and calibration is None:
-        calibration = Calibration(sample(load_squad("squad"), 100, seed=7))
+    if questions is None:
+        questions = sample(
+            load_squad("squad"), PARITY_QUESTIONS if precision == "fp32" else PARITY_QUESTIONS_BELOW_FP32
+        )
     room = f"the bundle in '{out.resolve().parent}', which takes about {_megabytes(checkpoint, precision, engines)} MB"
-    with no_room(room, "Free some, or choose another --out."), atomic_directory(out) as folder:
-        _write(checkpoint, folder, progress, precision, calibration)
-        # ONNX Runtime has no bfloat16 on the CPU
-        pipeline = QAPipeline(folder, backend=open_backend("torch" if precision == "bf16" else "onnxruntime"))
-        done = 0
-        progress("Comparing with PyTorch", 0, len(questions))
-
-        def step():
-            nonlocal done
-            done += 1
-            progress("Comparing with PyTorch", done, len(questions))
-
-        parity = compare(pipeline, checkpoint.model, questions, step)
-        check(parity, limits or limits_for(precision))
-        report = {"parity": {"reference": f"torch {torch.__version__}, eager", **parity.as_dict()}}
-        (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        manifest = replace(read_manifest(folder), engines=list(engines))
+    with (
+        full_disk_as_error(room, "Free some, or choose another --out."),
+        atomic_directory(out) as folder,
+    ):
+        bundle = _write(checkpoint, folder, progress, precision, int8_calibration, defaults)
+        parity = _measure(bundle, checkpoint, questions, progress)
+        require_parity(parity, limits or limits_for(precision))
+        reference = {"reference": f"torch {torch.__version__}, eager", **parity.as_dict()}
+        bundle.write_report("parity", reference)
+        bundle = Bundle.create(folder, replace(bundle.manifest, engines=list(engines)))
         for one in engines:
-            build_all(folder, manifest, one, partial(progress, f"Compiling for {one.compute_capability}"))
-        write_manifest(folder, manifest)
-    return manifest, parity  # not read from `out` again: another export may have replaced it by now
+            build_all(bundle, one, partial(progress, f"Compiling for {one.compute_capability}"))
+    return bundle.manifest, parity  # not read from `out` again: another export may have replaced it by now
+
+
+def _measure(bundle: Bundle, checkpoint: Checkpoint, questions: Sequence[Question], progress: Progress) -> Parity:
+    # ONNX Runtime has no bfloat16 on the CPU.
+    pipeline = QAPipeline(
+        bundle, backend=open_backend("torch" if bundle.manifest.precision == "bf16" else "onnxruntime")
+    )
+    done = count(1)
+    progress("Comparing with PyTorch", 0, len(questions))
+    return measure_parity(
+        pipeline,
+        checkpoint.model,
+        questions,
+        lambda: progress("Comparing with PyTorch", next(done), len(questions)),
+    )
 
 
 def _megabytes(checkpoint: Checkpoint, precision: str, engines: Sequence[EngineSet]) -> int:
-    """Return about what a bundle takes. In INT8, embeddings stay fp32; an engine holds its weights once more."""
+    """Return about how much a bundle takes. In INT8, embeddings stay fp32; an engine holds its weights once more."""
     weights = sum(p.numel() for p in checkpoint.model.parameters()) * (4 if precision == "fp32" else 2)
     return round((weights * (1 + len(engines)) + len(checkpoint.tokenizer)) / 1e6) + 1
 
 
 def _write(
-    checkpoint: Checkpoint, folder: Path, progress: Progress, precision: str, calibration: Calibration | None
-) -> None:
-    model = in_precision(checkpoint.model, precision)
+    checkpoint: Checkpoint,
+    folder: Path,
+    progress: Progress,
+    precision: str,
+    int8_calibration: Int8Calibration | None,
+    defaults: RunDefaults | None,
+) -> Bundle:
+    """Write tokenizer, graphs, weights and manifest into an empty folder."""
     description = checkpoint.describe()
     (folder / "onnx").mkdir()
     (folder / TOKENIZER).write_text(checkpoint.tokenizer, encoding="utf-8")
-    stages, total = make_stages(model), len(model.skim.layers) * 2 + 2
-    graphs, files = [], [f"onnx/{WEIGHTS}", TOKENIZER]
-    templates: dict[tuple, dict[str, GraphTemplate]] = {}
-    observed = _observe(checkpoint, calibration, progress) if precision == "int8" else {}
+    stats: Mapping[int, ActivationStats] = {}
+    if precision == "int8":
+        stats = _measure_activations(checkpoint, int8_calibration or Int8Calibration.of(Int8Recipe()), progress)
+    model = in_precision(checkpoint.model, precision)
+    layers = list(model.skim.layers)
+    hidden = next(model.backbone.parameters()).dtype
+    with WeightStore(folder / WEIGHTS) as store:
+        writer = GraphWriter(folder, store, precision, stats)
+        total = len(layers) * 2 + 2
 
-    def write(kind: tuple, module: torch.nn.Module, inputs: dict[str, Input], outputs: tuple, name: str) -> Graph:
-        progress("Exporting to ONNX", len(graphs), total)
-        if kind not in templates:
-            template = export_template(module, inputs, outputs)
-            if precision in ("fp32", "int8"):  # the others are for GPUs, which have a kernel for LayerNormalization
-                split_layer_norms(template.model)
-            elif precision == "fp16":
-                halve_products(template.model)
-            templates[kind] = variants(template, module, observed)
-        written = []
-        for suffix, template in templates[kind].items():
-            written.append(f"onnx/{name}{suffix}.onnx")
-            template.write(module, folder / written[-1], store)
-        files.extend(written)
-        graphs.append(Graph(written[0], template.inputs, template.outputs, *written[1:]))
-        return graphs[-1]
+        def write(kind: tuple[object, ...], module: nn.Module, outputs: Sequence[str], file: str) -> Graph:
+            progress("Exporting to ONNX", writer.written, total)
+            names = list(inspect.signature(module.forward).parameters)
+            template_inputs = example_inputs(names, description, hidden)
+            found = writer.write(kind, module, template_inputs, tuple(outputs), file)
+            return Graph(
+                file,
+                specify_all(found.inputs, description, precision),
+                specify_all(found.outputs, description, precision),
+                found.symmetric,
+            )
 
-    with WeightStore(folder / "onnx") as store:
-        entries = []
-        for i, (stage, skim_layer) in enumerate(zip(stages, [*model.skim.layers, None], strict=True)):
-            kind = (type(stage), stage.cut.leaves, sharing(stage))
-            graph = write(kind, stage, example_inputs(stage, model), stage.outputs, f"stage_{i:02d}")
+        stages = []
+        for i, (stage, skim_layer) in enumerate(zip(make_stages(model), [*layers, None], strict=True)):
+            graph = write(_kind(stage), stage, stage.outputs, stage_file(i))
             skim = None
             if skim_layer is not None:
                 predictor = model.predictors[str(skim_layer)].export_form()
-                inputs = example_inputs(predictor, model)
-                skim = write(("skim",), predictor, inputs, ("keep_probability",), f"skim_{skim_layer:02d}")
-            entries.append(Stage(graph, list(stage.cut.layers), skim_layer, skim))
-        if model.skim.layers:
-            dense_stage = make_dense(model)
-            dense = write(("dense",), dense_stage, example_inputs(dense_stage, model), dense_stage.outputs, "dense")
-        else:
-            dense = entries[0].graph
-    write_manifest(
-        folder,
-        Manifest(
-            model=description,
-            dense=dense,
-            stages=entries,
-            thresholds={str(i): t for i, t in zip(model.skim.layers, model.skim.thresholds, strict=True)},
-            precision=precision,
-            files={name: hash_file(folder / name) for name in files},
-            versions={
-                "bskim-export": bskim_export.__version__,
-                "python": platform.python_version(),
-                **{name: version(name) for name in ("torch", "transformers", "onnx", "onnxscript")},
-            },
-        ),
-    )
+                skim = write(("skim",), predictor, PREDICTOR_OUTPUTS, predictor_file(skim_layer))
+            stages.append(Stage(graph, list(stage.cut.layers), skim_layer, skim))
+        dense = stages[0].graph
+        if layers:
+            whole = make_dense(model)
+            dense = write(("dense",), whole, whole.outputs, DENSE)
     progress("Exporting to ONNX", total, total)
+    files = [WEIGHTS, TOKENIZER, *writer.files]
+    manifest = Manifest(
+        model=description,
+        dense=dense,
+        stages=stages,
+        thresholds={i: float(t) for i, t in zip(layers, model.skim.thresholds, strict=True)},
+        defaults=defaults or RunDefaults.of_length(description.max_seq_len),
+        precision=precision,
+        files={name: hash_file(folder / name) for name in files},
+        versions={
+            "bskim-export": bskim_export.__version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "transformers", "onnx", "onnxscript")},
+        },
+    )
+    return Bundle.create(folder, manifest)
 
 
-def _observe(checkpoint: Checkpoint, calibration: Calibration, progress: Progress) -> dict[int, Observed]:
+def _kind(stage: StageModule) -> tuple[object, ...]:
+    """Return what stages of one graph have in common."""
+    return (type(stage), stage.cut.leaves, sharing(stage))
+
+
+def _measure_activations(
+    checkpoint: Checkpoint, calibration: Int8Calibration, progress: Progress
+) -> dict[int, ActivationStats]:
     model = checkpoint.describe()
     maker = WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), model)
-    stride = min(128, model.max_seq_len // 2)
-    windows = [w for q in calibration.questions for w in maker(q.question, q.context, model.max_seq_len, stride)]
-    done = count()
-
-    def step():
-        progress("Observing for INT8", next(done) + 1, 2 * len(windows))
-
-    return observe(checkpoint.model, windows, calibration.method, step)
-
-
-def example_inputs(module: torch.nn.Module, model: BlockSkimForQuestionAnswering) -> dict[str, Input]:
-    """Return examples of what a stage or a predictor takes, by the names of its forward's arguments: 7 live blocks of
-    9, two windows on a grid of width 4, 5 passage blocks."""
-    size, shape = model.skim.block_size, model.family.shape(model.family.layers(model.backbone)[0])
-    blocks, blocks_in, windows, width, probes = 7, 9, 2, 4, 5
-    dtype = next(model.backbone.parameters()).dtype
-    rows = torch.arange(probes * shape.num_heads * size).reshape(probes, -1, size)
-    examples = {
-        **{name: torch.ones(blocks, size, dtype=torch.long) for name in ("input_ids", "position_ids")},
-        "token_type_ids": torch.zeros(blocks, size, dtype=torch.long),
-        "last_context": torch.rand(blocks_in + 2, size, shape.context_size, dtype=dtype),
-        "last_residual": torch.rand(blocks_in, size, shape.hidden_size, dtype=dtype),
-        **{name: torch.arange(blocks) for name in ("keep_cells", "keep", "back")},
-        "table": torch.zeros(windows, width, dtype=torch.long),
-        "mask": torch.zeros(windows, width * size),
-        "probe": rows % (windows * shape.num_heads * width**2 * size),
-        "diagonal": torch.rand(probes, shape.num_heads, size, size),
-        "context": torch.rand(windows * width, size, shape.context_size, dtype=dtype),
-        "residual": torch.rand(blocks, size, shape.hidden_size, dtype=dtype),
-        "passage": torch.ones(windows, width * size),
-        "asked": torch.zeros(windows, 3, dtype=torch.long),
-        "question": torch.ones(windows, 3 * size),
-        "scored": torch.arange(probes),
-    }
-    axes = dims(size)
-    return {name: Input(examples[name], axes[name]) for name in inspect.signature(module.forward).parameters}
+    options = RunOptions.of_length(model.max_seq_len)
+    windows = [
+        w for q in calibration.questions for w in maker(q.question, q.context, options.max_seq_len, options.doc_stride)
+    ]
+    done = count(1)
+    return measure_activations(
+        checkpoint.model,
+        windows,
+        calibration.method,
+        lambda: progress("Observing for INT8", next(done), 2 * len(windows)),
+    )

@@ -7,10 +7,13 @@ layer with that layer's weights.
 
 import copy
 import logging
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -19,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from bskim_export.bundle.tensors import DYNAMIC, HIDDEN, TENSORS, Sizes, fixed_sizes
+from bskim_export.bundle.tensors import Tensor as TableTensor
 from bskim_export.export.weights import WeightStore
 
 OPSET = 20
@@ -30,7 +35,7 @@ class Input:
     """An example of one input and its dynamic axes: {axis: dimension name or Dim}."""
 
     example: Tensor
-    axes: Mapping[int, object]
+    axes: Mapping[int, Any]
 
 
 @dataclass
@@ -42,17 +47,19 @@ class GraphTemplate:
 
     @property
     def inputs(self) -> list[str]:
+        """Return the names of the inputs, in order."""
         return [v.name for v in self.model.graph.inputs]
 
     @property
     def outputs(self) -> list[str]:
+        """Return the names of the outputs, in order."""
         return [v.name for v in self.model.graph.outputs]
 
     def clone(self) -> "GraphTemplate":
         """Return a copy whose graph can be changed without changing this one's."""
         return GraphTemplate(self.model.clone(), dict(self.origins))
 
-    def write(self, module: nn.Module, path, store: WeightStore) -> None:
+    def write(self, module: nn.Module, path: Path, store: WeightStore) -> None:
         """Write the graph with the weights of `module`, which has the same shape as the template's own module."""
         parameters = dict(module.named_parameters())
         for name, value in self.model.graph.initializers.items():
@@ -92,26 +99,45 @@ def export_template(module: nn.Module, inputs: Mapping[str, Input], outputs: tup
     return GraphTemplate(model, _find_origins(model, stand_in))
 
 
-def dims(block_size: int) -> dict[str, dict[int, object]]:
-    """Return the dynamic axes of every input that a stage or a predictor can have."""
-    blocks, blocks_in, cells_in = Dim("blocks"), Dim("blocks_in"), Dim("cells_in")
-    windows, width, probes, asked = Dim("windows"), Dim("width"), Dim("probes"), Dim("asked")
-    per_block = ("input_ids", "token_type_ids", "position_ids", "keep_cells", "keep", "back")
-    return {
-        **{name: {0: blocks} for name in per_block},
-        "last_context": {0: cells_in},
-        "last_residual": {0: blocks_in},
-        "table": {0: windows, 1: width},
-        "mask": {0: windows, 1: block_size * width},
-        "probe": {0: probes},
-        "diagonal": {0: probes},
-        "context": {0: Dim("cells")},
-        "residual": {0: blocks},
-        "passage": {0: windows, 1: block_size * width},
-        "asked": {0: windows, 1: asked},
-        "question": {0: windows, 1: block_size * asked},
-        "scored": {0: probes},
-    }
+EXAMPLE_SIZES = {
+    "blocks": 7,
+    "blocks_before": 9,
+    "windows": 2,
+    "width": 4,
+    "cells": 8,
+    "cells_before": 11,
+    "passage_blocks": 5,
+    "question_blocks": 3,
+}
+"""Sizes of the dynamic axes in the examples that a graph is exported with: no two that look like one."""
+
+
+def example_inputs(names: Sequence[str], model: Sizes, hidden: torch.dtype) -> dict[str, Input]:
+    """Return an example of each tensor that a stage or a predictor takes, and its dynamic axes.
+
+    Args:
+        names: rows of `bundle.tensors`
+        model: decides the fixed axes
+        hidden: type of hidden states
+    """
+    sizes = {**fixed_sizes(model), **EXAMPLE_SIZES}
+    dtypes = {"int64": torch.int64, "float32": torch.float32, HIDDEN: hidden}
+    inputs = {}
+    for name in names:
+        tensor = TENSORS[name]
+        shape = [math.prod(sizes[factor] for factor in axis.split(" * ")) for axis in tensor.axes]
+        # Zeros are indices that every table has; the exporter looks at shapes alone.
+        inputs[name] = Input(torch.zeros(shape, dtype=dtypes[tensor.dtype]), _dynamic_axes(tensor, sizes))
+    return inputs
+
+
+def _dynamic_axes(tensor: TableTensor, sizes: Mapping[str, int]) -> dict[int, Any]:
+    axes: dict[int, Any] = {}
+    for place, axis in enumerate(tensor.axes):
+        name, _, factor = axis.partition(" * ")
+        if name in DYNAMIC:
+            axes[place] = sizes[factor] * Dim(name) if factor else Dim(name)
+    return axes
 
 
 def sharing(module: nn.Module) -> tuple[str, ...]:
@@ -198,7 +224,7 @@ def _strip(model: ir.Model) -> None:
 
 
 @contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """Silence the exporter's remarks about itself (torchvision is not installed, ...)."""
     loggers = [
         logging.getLogger(n) for n in ("torch.onnx", "torch.onnx._internal.exporter._registration", "onnxscript")

@@ -9,15 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
+from bskim_export.bundle.tensors import LOGITS, STAGE_OUTPUTS
+from bskim_export.model.attention import GridAttention
 from bskim_export.model.predictors import PREDICTORS
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
-
-TOKENS = ("input_ids", "token_type_ids", "position_ids")
-BOUNDARY = ("last_context", "last_residual", "keep_cells", "keep")
-GRID = ("table", "back", "mask", "probe")
 
 
 @dataclass(frozen=True)
@@ -49,21 +46,11 @@ def plan_cuts(num_layers: int, skim_layers: Sequence[int]) -> list[Cut]:
 
 
 class StageModule(nn.Module):
-    """What all stages share. Holds only the parts of the backbone that its cut needs.
+    """The base of all stages. Holds only the parts of the backbone that its cut needs.
 
-    Inputs, as `signature` lists them; N live blocks, B windows, a grid of width M, k positions a block:
-        input_ids, token_type_ids, position_ids: int64 [N, k]                             (first stage)
-        last_context: float [cells of the stage before, k, heads * head_size]             (later stages)
-        last_residual: float [blocks of the stage before, k, H]
-        keep_cells, keep: int64 [N], the cells of `last_context` and the blocks of `last_residual` that were kept
-        table: int64 [B, M], back: int64 [N], mask: float [B, M * k]: see blocks.Grid
-        probe: int64 [P, heads, k]: the rows of the attention map that the predictor wants, see blocks.diagonal_rows
-    Outputs:
-        context [B * M, k, heads * head_size], residual [N, k, H], and diagonal [P, heads, k, k] for predictors that
-        read it; or, of the last stage, start_logits and end_logits [N, k]
+    Inputs and outputs are those of `bundle.tensors`: forward's arguments are the names there, `outputs` those of its
+    results. Inputs that a graph does not use are left out of it when it is exported.
     """
-
-    signature: tuple[str, ...]
 
     def __init__(self, model: BlockSkimForQuestionAnswering, cut: Cut):
         super().__init__()
@@ -75,8 +62,8 @@ class StageModule(nn.Module):
         self.layers = nn.ModuleList(layers[i] for i in cut.layers)
         self.embedder = self.family.embedder(model.backbone) if cut.enters else None
         self.head = self.family.head(model.backbone) if cut.leaves else None
-        boundary = ("context", "residual", "diagonal") if self.with_diagonal else ("context", "residual")
-        self.outputs = ("start_logits", "end_logits") if cut.leaves else boundary
+        boundary = STAGE_OUTPUTS if self.with_diagonal else STAGE_OUTPUTS[:2]
+        self.outputs = LOGITS if cut.leaves else boundary
 
     def run(self, hidden: Tensor, table: Tensor, back: Tensor, mask: Tensor, probe: Tensor) -> tuple[Tensor, ...]:
         attention = GridAttention(table, mask, self.size)
@@ -94,8 +81,6 @@ class StageModule(nn.Module):
 class FirstStage(StageModule):
     """Begins with the embeddings. With all layers and the head it is the dense model."""
 
-    signature = TOKENS + GRID
-
     def forward(self, input_ids, token_type_ids, position_ids, table, back, mask, probe):
         hidden = self.embedder(input_ids, token_type_ids, position_ids)
         return self.run(hidden, table, back, mask, probe)
@@ -104,42 +89,10 @@ class FirstStage(StageModule):
 class LaterStage(StageModule):
     """Begins with the kept blocks of the stage before: compaction is the Gather at its head."""
 
-    signature = BOUNDARY + GRID
-
     def forward(self, last_context, last_residual, keep_cells, keep, table, back, mask, probe):
         context, residual = last_context.index_select(0, keep_cells), last_residual.index_select(0, keep)
         hidden = self.family.rest(self.before, context, residual)
         return self.run(hidden, table, back, mask, probe)
-
-
-class GridAttention:
-    """Softmax attention of packed blocks, on the grid. Remembers the attention map for `diagonal`."""
-
-    def __init__(self, table: Tensor, mask: Tensor, block_size: int):
-        self.table, self.mask, self.size = table, mask[:, None, None, :], block_size
-
-    def __call__(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
-        """Return the context of every grid cell: [N, k, heads, d] each -> [B * M, k, heads * d]."""
-        query, key, value = (self._lay_out(t) for t in (query, key, value))
-        scores = torch.matmul(query, key.transpose(2, 3)) * scaling
-        self.map = torch.softmax(scores.float() + self.mask, dim=-1)  # fp32, also in a half-precision model
-        context = torch.matmul(self.map.to(value.dtype), value)  # [B, heads, M * k, d]
-        return context.transpose(1, 2).reshape(-1, self.size, context.shape[1] * context.shape[3])
-
-    def diagonal(self, probe: Tensor) -> Tensor:
-        """Return diagonal blocks of the map: rows of k numbers, int64 [P, heads, k] -> [P, heads, k, k].
-
-        One Gather. (torch.diagonal would export to EyeLike, 50 times slower and refused by TensorRT for dynamic shapes;
-        and the arithmetic of blocks.diagonal_rows, if done here, costs 24 tiny nodes a stage.)
-        """
-        return nn.functional.embedding(probe, self.map.reshape(-1, self.size))
-
-    def _lay_out(self, packed: Tensor) -> Tensor:
-        """[N, k, heads, d] -> [B, heads, M * k, d]"""
-        _, size, heads, width = packed.shape
-        windows, columns = self.table.shape
-        laid = packed.index_select(0, self.table.reshape(-1))
-        return laid.reshape(windows, columns * size, heads, width).transpose(1, 2)
 
 
 def make_stages(model: BlockSkimForQuestionAnswering) -> list[StageModule]:

@@ -7,24 +7,23 @@ import numpy as np
 import onnx_ir as ir
 
 ALIGNMENT = 4096  # a memory page, so that runtimes can map tensors
-NAME = "weights.bin"
 
 
 class WeightStore:
-    """Appends tensors to `<folder>/weights.bin`; one whose bytes are there already is not stored again.
+    """Appends tensors to a file; one whose bytes are there already is not stored again.
 
-    Use as a context manager; the file is complete when it ends.
+    Use as a context manager; the file is complete when it ends. Graphs that point to it lie in the same folder.
     """
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, path: Path):
+        self._path = path
         self._places: dict[bytes, tuple[int, int]] = {}
 
     def __enter__(self) -> "WeightStore":
-        self._stream = open(self._folder / NAME, "wb")
+        self._stream = open(self._path, "wb")
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._stream.close()
 
     def add(self, name: str, array: np.ndarray) -> ir.ExternalTensor:
@@ -37,11 +36,11 @@ class WeightStore:
             self._stream.write(data)
         offset, length = self._places[digest]
         return ir.ExternalTensor(
-            NAME,
+            self._path.name,
             offset,
             length,
             ir.DataType.from_numpy(array.dtype),
             shape=ir.Shape(array.shape),
             name=name,
-            base_dir=self._folder,
+            base_dir=self._path.parent,
         )

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForQuestionAnswering, PretrainedConfig
 
+from bskim_export.blocks import KEPT
 from bskim_export.errors import CheckpointError
 from bskim_export.model.attention import WindowAttention
 from bskim_export.model.families import find_family
@@ -186,7 +187,7 @@ class BlockSkimForQuestionAnswering(nn.Module):
         hidden = self._embed(input_ids[None], token_type_ids[None])
         real, question = attention_mask[None].bool(), question_mask[None].bool()
         live = torch.arange(len(input_ids) // size)
-        dropped = torch.full((len(live),), num_layers)
+        dropped = torch.full((len(live),), KEPT, dtype=torch.int16)
         scores: dict[int, dict[int, float]] = {}
         for i, layer in enumerate(self.family.layers(self.backbone)):
             hidden, view = self._run_layer(i, layer, hidden, real, question)

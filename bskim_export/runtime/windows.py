@@ -9,7 +9,7 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from bskim_export.blocks import count_blocks, count_question_blocks
-from bskim_export.bundle import Model
+from bskim_export.bundle.manifest import Model
 from bskim_export.errors import InputError
 
 _SURROGATES = re.compile("[\ud800-\udfff]")

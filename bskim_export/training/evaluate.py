@@ -10,8 +10,8 @@ from bskim_export.data.metrics import MAX_ANSWER_LEN, evaluate
 from bskim_export.data.question import Question
 from bskim_export.errors import InputError
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
-from bskim_export.runtime.decode import best_answers
 from bskim_export.runtime.orchestrator import KEPT, WindowResult
+from bskim_export.runtime.scoring import best_answers
 from bskim_export.runtime.windows import Window, WindowMaker
 from bskim_export.training.features import Collator, make_features
 from bskim_export.training.objective import block_figures, count_blocks

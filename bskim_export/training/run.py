@@ -11,7 +11,8 @@ import torch
 from tokenizers import Tokenizer
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 
-from bskim_export.checkpoint import Checkpoint, save_checkpoint
+from bskim_export.atomic import write_json
+from bskim_export.checkpoint.loading import Checkpoint, save_checkpoint
 from bskim_export.data.question import Question
 from bskim_export.data.squad import write_squad
 from bskim_export.errors import InputError
@@ -24,7 +25,6 @@ from bskim_export.training.importance import head_importance, least_important
 from bskim_export.training.objective import LossSettings, SkimObjective
 from bskim_export.training.settings import TrainSettings
 from bskim_export.training.trainer import Rates, SkimTrainer
-from bskim_export.whole import write_json
 
 Progress = Callable[[str, int, int], None]
 """progress(what is being done, how much of it is done, out of how much)"""

@@ -5,8 +5,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from bskim_export.atomic import write_json
 from bskim_export.errors import InputError
-from bskim_export.whole import write_json
 
 SETTINGS = "settings.json"
 

@@ -1,0 +1,193 @@
+"""The bundle: the directory that export writes and the runtime reads. Standard library only.
+
+manifest.json       what is in it: model, stages, tensors, thresholds, hashes, versions
+onnx/               stage_00.onnx ... skim_00.onnx ... dense.onnx, and weights.bin, which they all share
+tokenizer.json      the fast tokenizer
+report.json         the evidence that the graphs do what PyTorch does
+engines/            what was compiled from the graphs ahead of time; a cache, to be deleted at will
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bskim_export.atomic import write_atomic, write_json
+from bskim_export.bundle.checks import TOKENIZER, WEIGHTS, check_manifest
+from bskim_export.bundle.integrity import RECOPY, find_fault, hash_file, read_small, stamp_files
+from bskim_export.bundle.manifest import MANIFEST, EngineSet, Manifest, Model, decode, encode, require_seal
+from bskim_export.errors import BundleError
+
+REPORT = "report.json"
+LARGEST_MANIFEST = 1 << 24  # bytes; that of a BERT-large has 70 thousand
+
+
+class Bundle:
+    """A bundle that has been opened: its manifest was checked and, unless that was left out, every file's hash.
+
+    Attributes:
+        folder: the directory, links resolved: where a link leads may change while the bundle is open
+        manifest: what manifest.json says; never changed in place
+
+    Example:
+        >>> bundle = Bundle.open("engines/")  # doctest: +SKIP
+        >>> bundle.model.num_layers, bundle.thresholds  # doctest: +SKIP
+        (6, {1: 0.0243, 2: 0.0266, 3: 0.0129, 4: 0.0186})
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest):
+        """Take a manifest that belongs to `folder`; `open` and `create` are how to get a bundle."""
+        self.folder = folder
+        self.manifest = manifest
+        self._stamps = stamp_files(folder, manifest.files)
+
+    @classmethod
+    def open(cls, folder: str | Path, *, verify: bool = True) -> "Bundle":
+        """Open the bundle in `folder`.
+
+        Args:
+            verify: read every file and compare its SHA-256 with the manifest's; without it only manifest.json is read
+
+        Raises:
+            BundleError: there is no bundle, it is of another format version, a field is missing, wrong or was edited,
+                or a file is missing or not what export wrote. The message names file and field.
+        """
+        named = Path(folder)
+        try:
+            # Stamped before files are read: one that changes meanwhile shows.
+            bundle = cls(named.resolve(), _read_manifest(named))
+        except (RuntimeError, OSError, ValueError) as error:  # a loop of links, a name that is too long or holds NUL
+            if isinstance(error, BundleError):
+                raise
+            raise BundleError(f"'{str(folder)[:200]!s}' cannot be opened: {error}") from None
+        if verify:
+            bundle._require_intact(named)
+        return bundle
+
+    @classmethod
+    def create(cls, folder: Path, manifest: Manifest) -> "Bundle":
+        """Write the manifest of a bundle whose other files are in `folder` already.
+
+        Raises:
+            BundleError: the manifest's parts do not fit each other.
+        """
+        check_manifest(manifest, str(folder / MANIFEST))
+        _write_manifest(folder, manifest)
+        return cls(folder.resolve(), manifest)
+
+    @property
+    def model(self) -> Model:
+        """Return what is known of the model."""
+        return self.manifest.model
+
+    @property
+    def thresholds(self) -> dict[int, float]:
+        """Return the keep probability from which a block stays, by layer."""
+        return dict(self.manifest.thresholds)
+
+    @property
+    def skim_layers(self) -> list[int]:
+        """Return the layers that have a predictor."""
+        return self.manifest.skim_layers
+
+    @property
+    def tokenizer(self) -> Path:
+        """Return the path of the tokenizer."""
+        return self.folder / TOKENIZER
+
+    @property
+    def weights_hash(self) -> str:
+        """Return the SHA-256 of the weights that all graphs share."""
+        return self.manifest.files[WEIGHTS]
+
+    def path(self, name: str) -> Path:
+        """Return the path of a file that the manifest names."""
+        return self.folder / name
+
+    def require_unchanged(self) -> None:
+        """Raise BundleError unless the files are still those that were opened. Reads none of them.
+
+        What was loaded before and after would be of two bundles.
+        """
+        if stamp_files(self.folder, self.manifest.files) != self._stamps:
+            raise BundleError(_replaced(self.folder))
+
+    def with_engines(self, engines: list[EngineSet]) -> "Bundle":
+        """Return the same bundle with other sets of compiled engines in its manifest, in memory only."""
+        return Bundle(self.folder, replace(self.manifest, engines=engines))
+
+    def read_report(self) -> dict[str, Any]:
+        """Return what report.json says; nothing if there is none.
+
+        Raises:
+            BundleError: it cannot be read.
+        """
+        path = self.folder / REPORT
+        try:
+            found = json.loads(read_small(path, LARGEST_MANIFEST))
+        except FileNotFoundError:
+            return {}
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, BundleError):
+                raise
+            raise BundleError(f"'{path}' is not valid JSON ({error}). Delete it or copy it again.") from None
+        if not isinstance(found, dict):
+            raise BundleError(f"'{path}' holds no object. Delete it or copy it again.")
+        return found
+
+    def write_report(self, name: str, evidence: Mapping[str, Any]) -> None:
+        """Write evidence into report.json under `name`, beside what else is there."""
+        write_json(self.folder / REPORT, {**self.read_report(), name: evidence})
+
+    def write_calibration(self, thresholds: Mapping[int, float], evidence: Mapping[str, Any]) -> "Bundle":
+        """Write calibrated thresholds into manifest.json and their evidence into report.json; return the new bundle.
+
+        The manifest comes last: until then the bundle runs as before, and a kill between the two is healed by calling
+        again.
+
+        Raises:
+            BundleError: thresholds that do not fit, or an export has put another bundle there meanwhile; it is as it
+                was.
+        """
+        manifest = replace(self.manifest, thresholds=dict(thresholds))
+        check_manifest(manifest, str(self.folder / MANIFEST))
+        self._require_current()
+        self.write_report("calibration", evidence)
+        _write_manifest(self.folder, manifest)
+        return Bundle(self.folder, manifest)
+
+    def _require_intact(self, named: Path) -> None:
+        fault = find_fault(self.folder, self.manifest.files)
+        if fault:
+            self._require_current()  # if another bundle took its place, that is why
+            raise BundleError(f"{fault.replace(str(self.folder), str(named))} {RECOPY}")
+
+    def _require_current(self) -> None:
+        if _read_manifest(self.folder).files != self.manifest.files:
+            raise BundleError(_replaced(self.folder))
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST
+    try:
+        content = read_small(path, LARGEST_MANIFEST)
+    except FileNotFoundError:
+        raise BundleError(
+            f"'{folder}' is not a bundle: it has no {MANIFEST}. Create one with: bskim-export MODEL --out {folder}"
+        ) from None
+    manifest = decode(content, str(path))
+    check_manifest(manifest, str(path))
+    require_seal(content, str(path))
+    return manifest
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
+    write_atomic(folder / MANIFEST, lambda stream: stream.write(encode(manifest)))
+
+
+def _replaced(folder: Path) -> str:
+    return f"The bundle '{folder}' was replaced or changed after it was opened. Start again with what is there."
+
+
+__all__ = ["MANIFEST", "REPORT", "Bundle", "hash_file"]

@@ -1,0 +1,51 @@
+"""A model as the runtime sees it: shapes and special positions."""
+
+from tokenizers import Tokenizer
+
+from bskim_export.bundle.manifest import Model
+from bskim_export.errors import CheckpointError
+from bskim_export.model.qa import BlockSkimForQuestionAnswering
+
+
+def describe(model: BlockSkimForQuestionAnswering, tokenizer_json: str, source: str) -> Model:
+    """Return what the runtime must know of a model.
+
+    Args:
+        tokenizer_json: the contents of its tokenizer.json
+        source: what it is called
+
+    Raises:
+        CheckpointError: the tokenizer does not fit the model.
+    """
+    config, tokenizer = model.config, Tokenizer.from_str(tokenizer_json)
+    if tokenizer.get_vocab_size() > config.vocab_size:
+        raise CheckpointError(
+            f"The tokenizer has {tokenizer.get_vocab_size()} tokens, the model only {config.vocab_size}: "
+            "they do not belong together."
+        )
+    pair = tokenizer.encode("a", "b")
+    if tokenizer.num_special_tokens_to_add(True) == 0 or pair.sequence_ids[0] is not None:
+        raise CheckpointError(
+            "The tokenizer adds no special tokens around a question and a passage; is it this model's?"
+        )
+    offset, shape = model.family.position_offset, model.layer_shape(0)
+    return Model(
+        family=config.model_type,
+        source=source,
+        num_layers=config.num_hidden_layers,
+        hidden_size=config.hidden_size,
+        intermediate_size=model.family.intermediate_size,
+        num_heads=shape.num_heads,
+        head_size=shape.head_size,
+        embedding_size=getattr(config, "embedding_size", config.hidden_size),
+        type_vocab_size=getattr(config, "type_vocab_size", 0),
+        block_size=model.skim.block_size,
+        max_seq_len=model.skim.max_seq_len,
+        pad_token_id=config.pad_token_id,
+        cls_token_id=pair.ids[0],
+        predictor=model.skim.predictor,
+        predictor_macs=next((p.macs for p in model.predictors.values()), 0),
+        predictor_question_macs=next((p.question_macs for p in model.predictors.values()), 0),
+        position_offset=offset,
+        pad_position=offset - 1 if offset else None,
+    )

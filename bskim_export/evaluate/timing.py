@@ -1,0 +1,39 @@
+"""Timing on machines whose speed drifts: several ways to do the same take turns, so that a slow spell slows all."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+T = TypeVar("T")
+
+
+def interleaved(runs: Sequence[Callable[[], object]], repeats: int) -> npt.NDArray[np.float64]:
+    """Return seconds [repeats, runs], measured in turns after one warm-up each.
+
+    Example:
+        >>> interleaved([lambda: 1, lambda: 2], 3).shape
+        (3, 2)
+    """
+    for run in runs:
+        run()
+    seconds = np.empty((repeats, len(runs)))
+    for r in range(repeats):
+        for i in np.roll(np.arange(len(runs)), -r):
+            start = time.perf_counter()
+            runs[i]()
+            seconds[r, i] = time.perf_counter() - start
+    return seconds
+
+
+def take_turns(rows: Sequence[T], turn: int) -> list[T]:
+    """Return the rows in the order of this turn: another one begins each time.
+
+    Example:
+        >>> take_turns("abc", 1)
+        ['b', 'c', 'a']
+    """
+    first = turn % len(rows)
+    return [*rows[first:], *rows[:first]]

@@ -1,0 +1,175 @@
+"""Parity of a bundle with PyTorch, on real questions, counted in kept blocks and answers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from bskim_export.data.metrics import f1
+from bskim_export.data.question import Question
+from bskim_export.errors import InputError, ParityError
+from bskim_export.evaluate.loop import Evaluated, evaluate
+from bskim_export.export.torch_reference import ReferenceResult, TorchReference, torch_inputs
+from bskim_export.model.qa import BlockSkimForQuestionAnswering
+from bskim_export.runtime.pipeline import QAPipeline
+from bskim_export.runtime.runner import Runner
+from bskim_export.runtime.windows import Window
+
+MAX_LOGIT_DIFFERENCE = 1e-3
+"""Above this, export refuses the bundle. fp32 gives about 1e-5."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far a bundle may differ from PyTorch in fp32, or it is not written.
+
+    logits: the dense logits, in their own unit; None where the precision is too coarse for that to say anything
+    blocks, answers: share of those compared
+    f1_drop: points of F1 on the questions compared
+    """
+
+    logits: float | None = MAX_LOGIT_DIFFERENCE
+    blocks: float = 0.0
+    answers: float = 0.0
+    f1_drop: float = 0.0
+
+
+EXACT = Limits()
+COARSE = Limits(logits=None, blocks=0.02, answers=0.015, f1_drop=0.3)
+"""For precisions below fp32."""
+UNJUDGED = Limits(logits=None, blocks=1.0, answers=1.0, f1_drop=100.0)
+"""For random weights, which have no answers to lose: only that the graphs run."""
+
+
+def limits_for(
+    precision: str,
+    max_block_change: float | None = None,
+    max_answer_change: float | None = None,
+    max_f1_drop: float | None = None,
+) -> Limits:
+    """Return the limits for a precision, with some of them changed.
+
+    Raises:
+        InputError: fp32 is to be changed: there PyTorch's blocks and answers are met exactly.
+
+    Example:
+        >>> limits_for("fp16", max_f1_drop=0.1)
+        Limits(logits=None, blocks=0.02, answers=0.015, f1_drop=0.1)
+    """
+    given = {"blocks": max_block_change, "answers": max_answer_change, "f1_drop": max_f1_drop}
+    given = {name: value for name, value in given.items() if value is not None}
+    if precision == "fp32" and given:
+        raise InputError("In fp32 a bundle gives PyTorch's blocks and answers exactly; the limits are for less.")
+    return EXACT if precision == "fp32" else replace(COARSE, **given)
+
+
+@dataclass
+class Parity:
+    """The outcome of a comparison with PyTorch; counts are over all compared.
+
+    max_logit_difference: threshold 0 against Hugging Face's own eager forward, over real tokens
+    blocks: blocks compared; one is different if the two sides did not drop it after the same layer
+    ties: questions left out because the logit of a keep probability lay within TIE of its threshold's
+    f1, f1_reference: percent, of the questions that are not left out; the reference's
+    """
+
+    questions: int = 0
+    windows: int = 0
+    max_logit_difference: float = 0.0
+    blocks: int = 0
+    different_blocks: int = 0
+    different_answers: int = 0
+    ties: int = 0
+    f1: float = 0.0
+    f1_reference: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counts by name."""
+        return asdict(self)
+
+
+def measure_parity(
+    pipeline: QAPipeline,
+    model: BlockSkimForQuestionAnswering,
+    questions: Sequence[Question],
+    progress: Callable[[], None] = lambda: None,
+) -> Parity:
+    """Measure the parity of a bundle with its model: logits at threshold 0, kept blocks and answers at its thresholds.
+
+    Args:
+        progress: called after each question
+    """
+    parity = Parity()
+    ours = pipeline.answerer()
+    theirs = replace(ours, runner=TorchReference(model, pipeline.bundle.model))
+    f1s: list[tuple[float, float]] = []
+    for question in questions:
+        # One question after the other, so that a run of many shows its progress.
+        (mine,) = evaluate(ours, [question])
+        (reference,) = evaluate(theirs, [question])
+        parity.questions += 1
+        parity.windows += len(mine.windows)
+        for window in mine.windows:
+            difference = _dense_difference(ours.runner, model, window)
+            parity.max_logit_difference = float(np.maximum(parity.max_logit_difference, difference))  # NaN stays NaN
+        if any(_is_tie(r) for r in reference.results):
+            parity.ties += 1
+        else:
+            _count_differences(parity, mine, reference)
+            f1s.append((100 * f1(mine.text, question.gold), 100 * f1(reference.text, question.gold)))
+        progress()
+    if f1s:
+        parity.f1, parity.f1_reference = (float(mean) for mean in np.mean(f1s, axis=0))
+    return parity
+
+
+def require_parity(parity: Parity, limits: Limits = EXACT) -> None:
+    """Raise ParityError, saying what differs, unless the bundle does what PyTorch does, within the limits."""
+    faults = []
+    compared = parity.questions - parity.ties
+    if np.isnan(parity.max_logit_difference):
+        faults.append("logits are not numbers")
+    elif limits.logits is not None and not parity.max_logit_difference <= limits.logits:
+        faults.append(f"dense logits differ by up to {parity.max_logit_difference:.2g}")
+    if parity.different_blocks > limits.blocks * parity.blocks:
+        faults.append(f"{parity.different_blocks} of {parity.blocks} blocks were kept by one side only")
+    if parity.different_answers > limits.answers * compared:
+        faults.append(f"{parity.different_answers} of {compared} answers differ")
+    if limits is not EXACT and parity.f1 < parity.f1_reference - limits.f1_drop:
+        faults.append(f"F1 is {parity.f1:.2f} instead of {parity.f1_reference:.2f}")
+    if faults:
+        advice = (
+            "Please report this with the model's config.json."
+            if limits == EXACT
+            else "Choose a finer --precision, or allow more: --max-answer-change, --max-block-change, --max-f1-drop."
+        )
+        raise ParityError(
+            f"The exported graphs do not match PyTorch on {parity.questions} questions: {'; '.join(faults)}. "
+            f"No bundle was written. {advice}"
+        )
+
+
+def _is_tie(result: object) -> bool:
+    """Return whether a decision of the window's run, or of its earlier run, was too close to call."""
+    return isinstance(result, ReferenceResult) and (result.tie or _is_tie(result.earlier))
+
+
+def _count_differences(parity: Parity, mine: Evaluated, reference: Evaluated) -> None:
+    for a, b in zip(mine.results, reference.results, strict=True):
+        parity.blocks += len(b.dropped_after)
+        parity.different_blocks += int((a.dropped_after != b.dropped_after).sum())
+    parity.different_answers += mine.text != reference.text
+
+
+@torch.no_grad()
+def _dense_difference(runner: Runner, model: BlockSkimForQuestionAnswering, window: Window) -> float:
+    """Return how far the dense logits of real tokens are from those of Hugging Face's own forward."""
+    input_ids, attention_mask, token_type_ids, _ = (t[None] for t in torch_inputs(window))
+    theirs = model.backbone(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
+    (ours,) = runner.run([window], None)
+    n = window.length
+    start = np.abs(ours.start_logits[:n] - theirs.start_logits[0, :n].numpy()).max()
+    end = np.abs(ours.end_logits[:n] - theirs.end_logits[0, :n].numpy()).max()
+    return float(np.maximum(start, end))

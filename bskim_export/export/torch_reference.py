@@ -1,0 +1,119 @@
+"""The PyTorch reference as a runner: each window alone, in the paper's order, with true removal."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from bskim_export.blocks import KEPT, count_blocks
+from bskim_export.bundle.manifest import Model
+from bskim_export.errors import InputError
+from bskim_export.model.qa import BlockSkimForQuestionAnswering, ReferenceOutput
+from bskim_export.runtime.leaving import leaves
+from bskim_export.runtime.policy import Policy, Thresholds
+from bskim_export.runtime.runner import WindowResult
+from bskim_export.runtime.windows import Window
+
+TIE = 1e-4
+"""A keep probability this close to its threshold may fall either way by rounding alone. The distance is one of logits,
+because that is what rounding moves: the same at a threshold of 0.5, where it is 2.5e-5, and at one of 0.001."""
+
+
+@dataclass(eq=False)
+class ReferenceResult(WindowResult):
+    """The outcome of one window, and whether a decision was too close to call.
+
+    tie: a keep probability lay within TIE of its threshold
+    """
+
+    tie: bool = False
+
+
+class TorchReference:
+    """A model as a `Runner`.
+
+    Args:
+        model: in fp32, in evaluation mode
+        description: what the runtime knows of it
+    """
+
+    def __init__(self, model: BlockSkimForQuestionAnswering, description: Model):
+        self._model = model
+        self.model = description
+        self.skim_layers = model.skim.layers
+
+    def run(
+        self, windows: Sequence[Window], policy: Policy | None, protected: Sequence[int | None] | None = None
+    ) -> list[ReferenceResult]:
+        """Run windows, one by one; see `Runner.run`.
+
+        Raises:
+            InputError: a policy other than thresholds.
+        """
+        if policy is not None and not isinstance(policy, Thresholds):
+            raise InputError("The PyTorch reference skims by thresholds only.")
+        by_layer = {} if policy is None else {layer: t for layer, t in policy.by_layer.items() if t > 0}
+        blocks = protected or [None] * len(windows)
+        return [self._run(w, by_layer, block) for w, block in zip(windows, blocks, strict=True)]
+
+    def _run(self, window: Window, thresholds: Mapping[int, float], protected: int | None) -> ReferenceResult:
+        blocks = count_blocks(window.length, self.model.block_size)
+        stays = torch.arange(blocks) < window.question_blocks
+        if protected is not None:
+            stays[protected] = True
+        out = self._model.reference(*torch_inputs(window), stays, thresholds)
+        result = ReferenceResult(
+            out.start_logits.numpy(),
+            out.end_logits.numpy(),
+            out.dropped_after.numpy().astype(np.int16),
+            tie=near_tie(out, stays, thresholds),
+        )
+        passage = ~stays.numpy()
+        may_leave = np.array(window.may_leave and protected is None)
+        remaining = np.array((result.dropped_after[passage] == KEPT).sum())
+        if leaves(may_leave, np.array(passage.sum()), remaining):
+            _leave(result, out, passage)
+        return result
+
+
+def _leave(result: ReferenceResult, out: ReferenceOutput, passage: np.ndarray) -> None:
+    """Let a window leave when its last passage block is dropped, and its question blocks with it."""
+    last = int(result.dropped_after[passage].max())
+    judged = {block: p for block, p in out.scores[last].items() if passage[block]}
+    result.left = True
+    result.best_block = max(judged, key=lambda block: judged[block])
+    result.best_score = judged[result.best_block]
+    result.dropped_after = np.minimum(result.dropped_after, last).astype(np.int16)
+    result.start_logits[:] = -np.inf
+    result.end_logits[:] = -np.inf
+
+
+def torch_inputs(window: Window) -> tuple[torch.Tensor, ...]:
+    """Return a window's input_ids, attention_mask, token_type_ids and question_mask, int64 [S]."""
+    positions = torch.arange(len(window.input_ids))
+    return (
+        torch.from_numpy(window.input_ids),
+        (positions < window.length).long(),
+        torch.from_numpy(window.token_type_ids),
+        (positions < window.question_length).long(),
+    )
+
+
+def near_tie(out: ReferenceOutput, stays: torch.Tensor, thresholds: Mapping[int, float]) -> bool:
+    """Return whether some decision of the reference was too close to call.
+
+    Args:
+        stays: bool [K], blocks that no predictor decides about
+    """
+    return any(
+        abs(_logit(p) - _logit(thresholds[layer])) <= TIE and not stays[block]
+        for layer, judged in out.scores.items()
+        for block, p in judged.items()
+    )
+
+
+def _logit(probability: float) -> float:
+    inside = min(max(probability, 1e-30), 1 - 1e-7)  # float32 knows no number between that and 1
+    return math.log(inside / (1 - inside))

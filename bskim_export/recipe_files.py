@@ -1,0 +1,48 @@
+"""Recipes: TOML files with the options of a calibration, by name or by path."""
+
+import tomllib
+from dataclasses import fields
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from bskim_export.errors import InputError
+
+Recipe = TypeVar("Recipe")
+
+
+def read_recipe(name_or_path: str, kind: type[Recipe]) -> Recipe:
+    """Read a recipe by the name of one that ships with the project, or from a TOML file.
+
+    Args:
+        kind: the dataclass whose fields are the recipe's keys, with dashes for underscores
+
+    Raises:
+        InputError: there is none, it is not TOML, a key is unknown, a value is of a wrong type.
+    """
+    folder = resources.files("bskim_export.recipes")  # the top-level folder calibration/
+    source: Traversable = Path(name_or_path)
+    if not source.is_file():
+        source = folder / f"{name_or_path}.toml"
+    if not source.is_file():
+        names = ", ".join(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+        raise InputError(f"There is no recipe '{name_or_path}'. Pass a TOML file, or one of: {names}.")
+    try:
+        values = tomllib.loads(source.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"'{name_or_path}' is not valid TOML: {error}") from None
+    known = {f.name.replace("_", "-"): f for f in fields(kind)}  # type: ignore[arg-type]  # a dataclass
+    for key, value in values.items():
+        if key not in known:
+            raise InputError(f"'{name_or_path}' has an unknown key '{key}'. Such a recipe has: {', '.join(known)}.")
+        if not _fits(value, known[key].type):
+            raise InputError(f"'{name_or_path}': {key} has a value of a wrong type: {value!r}.")
+    return kind(**{known[key].name: value for key, value in values.items()})
+
+
+def _fits(value: object, kind: Any) -> bool:
+    kinds = get_args(kind) or (kind,)
+    if isinstance(value, bool):
+        return bool in kinds
+    return isinstance(value, kinds) or (isinstance(value, int) and float in kinds)

@@ -1,0 +1,92 @@
+"""How questions are run: the one place where windows, strides and answer lengths are chosen."""
+
+from dataclasses import dataclass, replace
+
+from bskim_export.bundle.manifest import RunDefaults
+from bskim_export.errors import InputError
+
+BATCH_SIZE = 8
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The settings of a run. `resolve` makes them from a bundle's defaults and what a call says otherwise.
+
+    max_seq_len: positions of a window, question and special tokens included
+    doc_stride: passage tokens that neighbouring windows share
+    max_answer_len: tokens of an answer at most
+    top_k: answers per question
+    handle_impossible_answer: the empty answer may be returned. A question whose windows have all left gets no second
+        run then, and answers are scored as SQuAD 2.0 scores them
+    align_to_words: answers are widened to whole words
+    batch_size: windows that run together; answers do not depend on it
+    """
+
+    max_seq_len: int
+    doc_stride: int
+    max_answer_len: int
+    top_k: int = 1
+    handle_impossible_answer: bool = False
+    align_to_words: bool = True
+    batch_size: int = BATCH_SIZE
+
+    @classmethod
+    def resolve(
+        cls,
+        defaults: RunDefaults,
+        limit: int,
+        *,
+        max_seq_len: int | None = None,
+        doc_stride: int | None = None,
+        max_answer_len: int | None = None,
+        top_k: int = 1,
+        handle_impossible_answer: bool = False,
+        align_to_words: bool = True,
+        batch_size: int = BATCH_SIZE,
+    ) -> "RunOptions":
+        """Return the settings of a run; None stands for the default.
+
+        Windows that are shorter than the default share no more than half of their positions.
+
+        Args:
+            defaults: the bundle's
+            limit: positions that the model takes at most
+
+        Raises:
+            InputError: a number is too small, or max_seq_len is above the limit.
+
+        Example:
+            >>> RunOptions.resolve(RunDefaults.of_length(384), 384, max_seq_len=160).doc_stride
+            80
+        """
+        length = defaults.max_seq_len if max_seq_len is None else _at_least(1, "max_seq_len", max_seq_len)
+        if length > limit:
+            raise InputError(f"max_seq_len is {length}; the bundle was exported for at most {limit}.")
+        if doc_stride is None:
+            doc_stride = min(defaults.doc_stride, RunDefaults.of_length(length).doc_stride)
+        if max_answer_len is None:
+            max_answer_len = defaults.max_answer_len
+        return cls(
+            max_seq_len=length,
+            doc_stride=_at_least(0, "doc_stride", doc_stride),
+            max_answer_len=_at_least(1, "max_answer_len", max_answer_len),
+            top_k=_at_least(1, "top_k", top_k),
+            handle_impossible_answer=handle_impossible_answer,
+            align_to_words=align_to_words,
+            batch_size=_at_least(1, "batch_size", batch_size),
+        )
+
+    @classmethod
+    def of_length(cls, max_seq_len: int) -> "RunOptions":
+        """Return the default settings for windows of so many positions, where there is no bundle yet."""
+        return cls.resolve(RunDefaults.of_length(max_seq_len), max_seq_len)
+
+    def allowing_null(self, allowed: bool) -> "RunOptions":
+        """Return these settings with `handle_impossible_answer` set."""
+        return replace(self, handle_impossible_answer=allowed)
+
+
+def _at_least(least: int, name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{name} parameter should be >= {least} (got {value!r})")
+    return value

@@ -1,0 +1,106 @@
+"""From logits to answers: the semantics of the question-answering pipeline that transformers had until 5.2."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bskim_export.runtime.options import RunOptions
+from bskim_export.runtime.runner import WindowResult
+from bskim_export.runtime.windows import Window
+
+Span = tuple[int, int, float]
+"""First token, last token, score."""
+
+
+def best_answers(
+    context: str,
+    windows: Sequence[Window],
+    results: Sequence[WindowResult],
+    cls_token_id: int | None,
+    options: RunOptions,
+) -> list[dict[str, Any]]:
+    """Return the best answers of one question from the results of its windows, best first; see QAPipeline.run.
+
+    Answers are ranked by the sum of the probabilities of all spans with their text; what is returned as "score" is
+    that sum, and 1 at most.
+    """
+    # A few spans more than are asked for: several may be widened to the same words.
+    count = options.top_k * 2 + 10 if options.align_to_words else options.top_k
+    stayed = [(w, r) for w, r in zip(windows, results, strict=True) if not r.left]
+    found: dict[str, dict[str, Any]] = {}
+    null_score = 1.0
+    for window, result in stayed:
+        spans, null = best_spans(window, result, cls_token_id, options.max_answer_len, count)
+        null_score = min(null_score, null)
+        # Spans with the same text are one answer, whose place and casing are those of the first.
+        for first, last, score in spans:
+            start, end = span_to_chars(window, first, last, options.align_to_words)
+            text = context[start:end]
+            known = found.setdefault(text.lower(), {"score": 0.0, "start": start, "end": end, "answer": text})
+            known["score"] += score
+    answers = list(found.values())
+    if not stayed:  # every window was sure that it holds nothing
+        null_score = 1.0 - max(r.best_score for r in results)
+    if options.handle_impossible_answer or not answers:
+        answers.append({"score": null_score, "start": 0, "end": 0, "answer": ""})
+    ranked = sorted(answers, key=lambda a: a["score"], reverse=True)[: options.top_k]
+    return [{**answer, "score": min(1.0, answer["score"])} for answer in ranked]
+
+
+def best_spans(
+    window: Window, result: WindowResult, cls_token_id: int | None, max_answer_len: int, count: int
+) -> tuple[list[Span], float]:
+    """Return the best spans of one window, best first, and the probability of the null answer.
+
+    A span's score is the product of its start and end probabilities, each a softmax over the kept passage tokens and
+    [CLS]. Dropped tokens are no candidates.
+
+    Returns:
+        ([(start token, end token, score)], null score); no spans if no passage token was kept.
+    """
+    # Probabilities over the kept passage tokens and [CLS], which stands for the null answer.
+    kept = np.isfinite(result.start_logits)
+    candidate = window.is_passage & kept
+    cls = np.zeros(len(kept), bool) if cls_token_id is None else (window.input_ids == cls_token_id) & kept
+    start = _softmax(result.start_logits, candidate | cls)
+    end = _softmax(result.end_logits, candidate | cls)
+    null = float(start[0] * end[0]) if cls.any() else 0.0
+    start = np.where(candidate, start, 0.0)
+    end = np.where(candidate, end, 0.0)
+
+    # Scores of all spans of up to `width` tokens, [S, width]: row s holds those from s to s, s + 1, ...
+    width = min(max_answer_len, len(start))
+    ahead = np.lib.stride_tricks.sliding_window_view(np.concatenate([end, np.zeros(width - 1)]), width)
+    scores = (start[:, None] * ahead).ravel()
+
+    # The best ones, sorted only after they have been picked; spans of score 0 are none.
+    allowed = np.count_nonzero(scores)
+    best = np.argpartition(-scores, min(count, len(scores)) - 1)[:count]
+    best = best[np.argsort(-scores[best], kind="stable")][:allowed]
+    return [(int(i // width), int(i // width + i % width), float(scores[i])) for i in best], null
+
+
+def span_to_chars(window: Window, start: int, end: int, align_to_words: bool) -> tuple[int, int]:
+    """Return the character offsets [start, end) into the context of the span between two tokens, both included."""
+    encoding = window.encoding
+    if align_to_words:
+        first = encoding.token_to_word(start)
+        last = encoding.token_to_word(end)
+        if first is not None and last is not None:
+            begin = encoding.word_to_chars(first, 1)
+            finish = encoding.word_to_chars(last, 1)
+            if begin is not None and finish is not None:
+                return begin[0], finish[1]
+    return encoding.offsets[start][0], encoding.offsets[end][1]
+
+
+def _softmax(logits: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    if not mask.any():
+        return np.zeros(len(logits))
+    # Finite, as in the pipeline: a token that is no candidate gets -10000
+    values = np.where(mask, logits, -10000.0).astype(np.float64)
+    values = np.exp(values - values.max())
+    total: npt.NDArray[np.float64] = values / values.sum()
+    return total

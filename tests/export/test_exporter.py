@@ -1,0 +1,147 @@
+import json
+import os
+
+import onnx
+import pytest
+import torch
+from support import EXAMPLE, SHAPE, make_model
+from transformers import AlbertConfig, BertConfig
+
+from bskim_export import QAPipeline, export_bundle
+from bskim_export.bundle.manifest import read_manifest, verify_files
+from bskim_export.checkpoint.loading import Checkpoint
+from bskim_export.data.question import sample
+from bskim_export.errors import BundleError, CheckpointError, ParityError
+from bskim_export.export import exporter
+from bskim_export.export.stages import plan_cuts
+
+
+def graphs(folder):
+    return {p.name: onnx.load(p, load_external_data=False) for p in sorted((folder / "onnx").glob("*.onnx"))}
+
+
+def test_a_bundle_is_complete_and_tells_what_it_proved(tiny_bundle):
+    folder = tiny_bundle()
+    manifest = read_manifest(folder)
+    verify_files(folder, manifest)
+    assert [s.layers for s in manifest.stages] == [[0], [1], [2], []]
+    assert [s.skim_layer for s in manifest.stages] == [0, 1, 2, None]
+    parity = json.loads((folder / "report.json").read_text())["parity"]
+    assert parity["questions"] == 4
+    assert parity["different_blocks"] == parity["different_answers"] == 0
+    assert parity["max_logit_difference"] < 1e-4
+
+
+@pytest.mark.parametrize("layers", [(0, 1, 2), (1,), (0, 2)])
+def test_graphs_are_valid_have_named_dimensions_and_no_data_dependent_operation(tiny_bundle, layers):
+    folder = tiny_bundle("bert", layers)
+    for name, model in graphs(folder).items():
+        onnx.checker.check_model(folder / "onnx" / name)
+        assert model.ir_version == 10
+        assert not {n.op_type for n in model.graph.node} & {"NonZero", "Compress", "EyeLike", "Loop", "If"}, name
+        for value in [*model.graph.input, *model.graph.output]:
+            dynamic = [d.dim_param for d in value.type.tensor_type.shape.dim if not d.HasField("dim_value")]
+            assert dynamic, f"{name}: {value.name}"
+            assert all(d and not d.startswith("s") for d in dynamic), f"{name}: {value.name} {dynamic}"
+
+
+def test_graphs_carry_no_paths_of_the_machine_that_built_them(tiny_bundle):
+    for path in (tiny_bundle() / "onnx").glob("*.onnx"):
+        assert b"site-packages" not in path.read_bytes()
+        assert os.getcwd().encode() not in path.read_bytes()
+
+
+def test_every_weight_is_stored_once(minilm_bundle, minilm):
+    parameters = sum(p.numel() * 4 for p in minilm.model.backbone.parameters())
+    assert (minilm_bundle / "onnx" / "weights.bin").stat().st_size < 1.02 * parameters
+    assert all(p.stat().st_size < 100_000 for p in (minilm_bundle / "onnx").glob("*.onnx"))
+
+
+def test_weights_that_layers_share_are_stored_once(unigram, tmp_path, squad):
+    shape = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 512}
+    model = make_model(AlbertConfig(**shape, embedding_size=16, vocab_size=2000), (1,))
+    export_bundle(Checkpoint(model, unigram, "albert"), tmp_path / "x", questions=sample(squad, 2))
+    (layer,) = model.backbone.albert.encoder.albert_layer_groups
+    shared = sum(p.numel() * 4 for p in layer.parameters())
+    rest = sum(p.numel() * 4 for p in model.parameters()) - shared
+    assert (tmp_path / "x" / "onnx" / "weights.bin").stat().st_size < 1.5 * shared + rest
+    for name, graph in graphs(tmp_path / "x").items():  # every stage and dense.onnx
+        places = [e.value for i in graph.graph.initializer for e in i.external_data if e.key == "offset"]
+        assert len(places) == len(set(places)), name
+
+
+def test_a_model_without_predictors_exports_dense(tiny_bundle):
+    manifest = read_manifest(tiny_bundle("bert", ()))
+    assert len(manifest.stages) == 1
+    assert manifest.dense == manifest.stages[0].graph
+    qa = QAPipeline(tiny_bundle("bert", ()))
+    assert qa.run(question="Who?", context="It is Ada.", return_skim=True)["skipped"] == []
+
+
+def test_plan_cuts_puts_every_layer_into_one_stage():
+    for layers in ([], [0], [3], [0, 1, 2, 3], [1, 2]):
+        cuts = plan_cuts(4, layers)
+        assert [i for c in cuts for i in c.layers] == [0, 1, 2, 3]
+        assert (cuts[0].enters, cuts[-1].leaves, len(cuts)) == (True, True, len(layers) + 1)
+
+
+def test_a_bundle_can_be_moved(tiny_bundle, tmp_path):
+    import shutil
+
+    moved = shutil.copytree(tiny_bundle(), tmp_path / "elsewhere")
+    assert QAPipeline(moved)(question="Who?", context="It is Ada.")["answer"]
+
+
+def test_exporting_over_a_bundle_replaces_it(tiny, tmp_path, squad):
+    out = tmp_path / "engines"
+    export_bundle(tiny("bert", (1,)), out, questions=sample(squad, 1))
+    export_bundle(tiny("bert", ()), out, questions=sample(squad, 1))
+    assert read_manifest(out).skim_layers == []
+    assert os.listdir(tmp_path) == ["engines"]
+
+
+def test_a_graph_that_is_wrong_leaves_the_old_bundle(tiny, tmp_path, squad, monkeypatch):
+    out = tmp_path / "engines"
+    export_bundle(tiny("bert", (1,)), out, questions=sample(squad, 1))
+    before = (out / "manifest.json").read_bytes()
+    original = exporter.make_stages
+
+    def broken(model):
+        stages = original(model)
+        stages[-1].head = torch.nn.Linear(32, 2)
+        return stages
+
+    monkeypatch.setattr(exporter, "make_stages", broken)
+    with pytest.raises(ParityError, match="answers differ"):
+        export_bundle(tiny("bert", (1,)), out, questions=sample(squad, 6))
+    assert (out / "manifest.json").read_bytes() == before
+    assert os.listdir(tmp_path) == ["engines"]
+
+
+def test_something_else_is_never_overwritten(tiny, tmp_path):
+    (tmp_path / "precious.txt").write_text("x")
+    with pytest.raises(BundleError, match="not a bundle; nothing was changed"):
+        export_bundle(tiny("bert", (1,)), tmp_path)
+
+
+def test_a_tokenizer_of_another_model_is_refused(tiny, tmp_path, wordpiece):
+    from dataclasses import replace
+
+    with pytest.raises(CheckpointError, match="do not belong together"):
+        export_bundle(replace(tiny("roberta"), tokenizer=wordpiece), tmp_path / "x")
+
+
+def test_windows_end_where_whole_blocks_of_positions_end(wordpiece, tmp_path, squad):
+    model = make_model(BertConfig(**SHAPE, max_position_embeddings=100), (1,), max_seq_len=64)
+    with pytest.raises(CheckpointError, match="from 1 to 96"):
+        model.set_max_seq_len(97)
+    model.set_max_seq_len(96)
+    export_bundle(Checkpoint(model, wordpiece, "short"), tmp_path / "x", questions=sample(squad, 2))
+    assert QAPipeline(tmp_path / "x")(question="Who?", context="It is Ada. " * 99)["answer"]
+
+
+def test_the_example_checkpoint_skims_with_calibrated_thresholds(minilm):
+    assert minilm.model.skim.layers == (0, 1, 2, 3, 4, 5)
+    assert minilm.model.skim.predictor == "question"
+    assert (EXAMPLE / "model.safetensors").is_file()
+    assert [t > 0 for t in minilm.model.skim.thresholds] == [False, True, True, True, True, False]
