@@ -1,27 +1,35 @@
-# Both commands start from nothing: they make .venv and install what they need.
+# Every command starts from nothing: it makes .venv and installs what it needs.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow lint types attack clean
 
-# Calibration left the predictors of layers 0 and 5 of the example off: those two are not worth cutting it at.
+# Threshold calibration left the predictors of layers 0 and 5 of the example off: they are not worth a cut.
 demo: $(INSTALLED)
-	$(BIN)/bskim-export examples/minilm-l6-squad --out engines --skim-layers 1,2,3,4
-	$(BIN)/bskim-bench engines --dataset squad --limit 500 --json bench.json
-	$(BIN)/bskim-ask engines --file examples/passage.txt \
+	$(BIN)/bskim export examples/minilm-l6-squad --out engines --skim-layers 1,2,3,4
+	$(BIN)/bskim bench engines --dataset squad --limit 500 --json bench.json
+	$(BIN)/bskim ask engines --file examples/passage.txt \
 	    --question "Who wrote down the storms and ships?"
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
 
-# Parity and invariance over a thousand questions, as the README quotes them.
+# Figures over a thousand questions, as the README quotes them, and runs of minutes.
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+# Ten thousand mutations of a bundle's files: a right answer, or an error that names the place.
+attack: $(INSTALLED)
+	$(BIN)/python tests/attack/make_bundle.py build/attack
+	$(BIN)/python tests/attack/bundles.py build/attack --count 10000
 
 clean:
 	rm -rf .venv engines bench.json

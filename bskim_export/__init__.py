@@ -8,27 +8,58 @@ Names are resolved on first use, so that `import bskim_export` costs nothing and
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from bskim_export.backends.catalogue import open_backend as open_backend
+    from bskim_export.bundle.bundle import Bundle as Bundle
+    from bskim_export.checkpoint.loading import load_checkpoint as load_checkpoint
+    from bskim_export.checkpoint.loading import save_checkpoint as save_checkpoint
+    from bskim_export.data.readers import read_questions as read_questions
+    from bskim_export.errors import BskimError as BskimError
+    from bskim_export.export.exporter import export_bundle as export_bundle
+    from bskim_export.model.qa import BlockSkimForQuestionAnswering as BlockSkimForQuestionAnswering
+    from bskim_export.model.skim_config import SkimConfig as SkimConfig
+    from bskim_export.runtime.options import RunOptions as RunOptions
+    from bskim_export.runtime.pipeline import QAPipeline as QAPipeline
+
+__version__ = "0.2.0"
 
 _HOMES = {
-    "QAPipeline": "bskim_export.runtime.pipeline",
     "BlockSkimForQuestionAnswering": "bskim_export.model.qa",
-    "SkimConfig": "bskim_export.model.skim_config",
-    "load_checkpoint": "bskim_export.checkpoint.loading",
-    "save_checkpoint": "bskim_export.checkpoint.loading",
-    "export_bundle": "bskim_export.export.exporter",
     "BskimError": "bskim_export.errors",
+    "Bundle": "bskim_export.bundle.bundle",
+    "QAPipeline": "bskim_export.runtime.pipeline",
+    "RunOptions": "bskim_export.runtime.options",
+    "SkimConfig": "bskim_export.model.skim_config",
+    "export_bundle": "bskim_export.export.exporter",
+    "load_checkpoint": "bskim_export.checkpoint.loading",
+    "open_backend": "bskim_export.backends.catalogue",
+    "read_questions": "bskim_export.data.readers",
+    "save_checkpoint": "bskim_export.checkpoint.loading",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = [
+    "BlockSkimForQuestionAnswering",
+    "BskimError",
+    "Bundle",
+    "QAPipeline",
+    "RunOptions",
+    "SkimConfig",
+    "__version__",
+    "export_bundle",
+    "load_checkpoint",
+    "open_backend",
+    "read_questions",
+    "save_checkpoint",
+]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

@@ -8,6 +8,11 @@ count of live blocks in a window), whose cell (b, m) has the number b * M + m.
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
 
 MASKED = np.float32(-1e4)
 """Additive attention mask of a position that must not be attended to. Not the least float: fp16 must hold it."""
@@ -35,13 +40,19 @@ class Grid:
     mask:  float32 [B, M * block_size], additive: 0 for a real token, MASKED for padding and empty cells
     """
 
-    table: np.ndarray
-    back: np.ndarray
-    mask: np.ndarray
+    table: Ints
+    back: Ints
+    mask: Floats
 
 
-def runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def runs(values: Ints) -> tuple[Ints, Ints]:
     """Return where each run of equal values begins, and its length.
+
+    Args:
+        values: int64 [N], N at least 1
+
+    Returns:
+        int64 [R] and int64 [R], one entry per run
 
     Example:
         >>> [r.tolist() for r in runs(np.array([4, 4, 7]))]
@@ -51,11 +62,11 @@ def runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return bounds[:-1], bounds[1:] - bounds[:-1]
 
 
-def build_grid(window: np.ndarray, block_mask: np.ndarray) -> Grid:
+def build_grid(window: Ints, block_mask: Floats) -> Grid:
     """Lay packed blocks out on the attention grid.
 
     Args:
-        window: int [N], non-decreasing: which window each packed block belongs to. Gaps are fine.
+        window: int64 [N], non-decreasing: the window that each packed block belongs to. Gaps are fine.
         block_mask: float32 [N, block_size], the additive mask of each block's positions.
 
     Example:
@@ -64,10 +75,14 @@ def build_grid(window: np.ndarray, block_mask: np.ndarray) -> Grid:
         ([[0, 1], [2, 0]], [0, 1, 2], [[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, -10000.0, -10000.0]])
     """
     n, block_size = block_mask.shape
+    # The grid has a row for each window that is there, and is as wide as the window of most blocks.
     first, counts = runs(window)
-    rows, width = len(first), int(counts.max())
+    rows = len(first)
+    width = int(counts.max())
+    # A window's blocks fill its row from the left, in their order.
     row = np.repeat(np.arange(rows), counts)
     back = row * width + np.arange(n) - first[row]
+    # The same the other way round. Empty cells keep 0, the number of a block that exists; the mask hides them.
     table = np.zeros(rows * width, np.int64)
     table[back] = np.arange(n)
     mask = np.full((rows * width, block_size), MASKED, np.float32)
@@ -75,7 +90,7 @@ def build_grid(window: np.ndarray, block_mask: np.ndarray) -> Grid:
     return Grid(table.reshape(rows, width), back, mask.reshape(rows, width * block_size))
 
 
-def diagonal_rows(cells: np.ndarray, grid: Grid, heads: int) -> np.ndarray:
+def diagonal_rows(cells: Ints, grid: Grid, heads: int) -> Ints:
     """Return where the attention map holds the diagonal blocks of some cells.
 
     The map [B, heads, M * k, M * k] is seen as rows of k numbers: row r of block m of a head of window b is row
@@ -96,15 +111,17 @@ def diagonal_rows(cells: np.ndarray, grid: Grid, heads: int) -> np.ndarray:
     width = grid.table.shape[1]
     size = grid.mask.shape[1] // width
     per_head = width * size * width
+    # The first row of a cell, in its window's first head: `block` * k rows down the map, each of M parts, and `block`
+    # parts to the right.
     window, block = np.divmod(cells, width)
     origin = window * (heads * per_head) + block * (size * width + 1)
+    # The others are as far from it in every cell: per_head for each head, M parts for each row of the map.
     offsets = (np.arange(heads) * per_head)[:, None] + np.arange(size) * width
-    return origin[:, None, None] + offsets
+    rows: Ints = origin[:, None, None] + offsets
+    return rows
 
 
-def question_cells(
-    window: np.ndarray, grid: Grid, block_mask: np.ndarray, question: np.ndarray
-) -> dict[str, np.ndarray]:
+def question_cells(window: Ints, grid: Grid, block_mask: Floats, question: Bools) -> dict[str, Ints | Floats]:
     """Return where the grid holds the tokens of the questions, and those of the passages.
 
     Args:
@@ -125,16 +142,20 @@ def question_cells(
         >>> found["passage"].tolist()
         [[0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]]
     """
-    size, (rows, width) = block_mask.shape[1], grid.table.shape
+    size = block_mask.shape[1]
+    rows, width = grid.table.shape
+    # Each window's question blocks come first in its row, so that their number says which cells they are.
     first, _ = runs(window)
     counts = np.add.reduceat(question.any(1), first)
     column = np.arange(max(1, counts.max()))
     there = column < counts[:, None]
     asked = np.arange(rows)[:, None] * width + np.where(there, column, 0)
+    # Lay both kinds of tokens out on the grid; a token of the passage is a real one that the question does not have.
     tokens = np.zeros((rows * width, size), np.float32)
     tokens[grid.back] = question
     passage = np.zeros((rows * width, size), np.float32)
     passage[grid.back] = (block_mask == 0) & ~question
+    # `asked` repeats the first cell of a window that has fewer question blocks than others: no token counts twice.
     return {
         "asked": asked,
         "question": (tokens[asked] * there[..., None]).reshape(rows, -1),

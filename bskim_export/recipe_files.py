@@ -1,21 +1,29 @@
-"""Recipes: TOML files with the options of a calibration, by name or by path."""
+"""Recipes: TOML files with the options of a calibration, of thresholds or of INT8, by name or by path."""
 
 import tomllib
-from dataclasses import fields
+from dataclasses import Field, fields
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, Protocol, TypeVar, get_args
 
 from bskim_export.errors import InputError
 
-Recipe = TypeVar("Recipe")
+
+class IsDataclass(Protocol):
+    """Any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+Recipe = TypeVar("Recipe", bound=IsDataclass)
 
 
 def read_recipe(name_or_path: str, kind: type[Recipe]) -> Recipe:
     """Read a recipe by the name of one that ships with the project, or from a TOML file.
 
     Args:
+        name_or_path: like "squad" or "mine.toml"
         kind: the dataclass whose fields are the recipe's keys, with dashes for underscores
 
     Raises:
@@ -32,7 +40,7 @@ def read_recipe(name_or_path: str, kind: type[Recipe]) -> Recipe:
         values = tomllib.loads(source.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"'{name_or_path}' is not valid TOML: {error}") from None
-    known = {f.name.replace("_", "-"): f for f in fields(kind)}  # type: ignore[arg-type]  # a dataclass
+    known = {f.name.replace("_", "-"): f for f in fields(kind)}
     for key, value in values.items():
         if key not in known:
             raise InputError(f"'{name_or_path}' has an unknown key '{key}'. Such a recipe has: {', '.join(known)}.")

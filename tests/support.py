@@ -129,3 +129,16 @@ def run_in_triton_interpreter(program: str, *arguments) -> None:
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
+
+
+def exported_once(export_template):
+    """Return an export_template that does its slow work once for each kind of module."""
+    made = {}
+
+    def export(module, inputs, outputs):
+        kind = (type(module), tuple(inputs), outputs)
+        if kind not in made:
+            made[kind] = export_template(module, inputs, outputs)
+        return made[kind].clone()
+
+    return export

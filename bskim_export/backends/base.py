@@ -24,7 +24,10 @@ class Engine(Protocol):
 class Backend(Protocol):
     """A library that compiles and runs graphs.
 
-    precision: what it computes in; "fp32" where the graphs alone decide
+    name: its key in the catalogue
+    version: of the library
+    precision: the one that it computes in; "fp32" where the graphs alone decide
+    threads: threads for one operator
     """
 
     name: str
@@ -43,7 +46,7 @@ class Backend(Protocol):
 
 
 def check_signature(path: Path, graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Raise BundleError unless an ONNX file takes and gives what the manifest says.
+    """Raise BundleError unless an ONNX file has the inputs and outputs that the manifest names.
 
     Args:
         inputs, outputs: names that a library found in the file, in any order
@@ -82,9 +85,10 @@ def available_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def _cgroup_quota(cgroup: Path) -> float | None:
+    """Return the cores that a container may use, or None where nothing limits them."""
     try:  # cgroup v2: "max 100000" or "200000 100000"
-        limit, period = (cgroup / "cpu.max").read_text().split()
-        return None if limit == "max" else int(limit) / int(period)
+        quota, period = (cgroup / "cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
     except (OSError, ValueError):
         pass
     try:  # cgroup v1; -1 is no limit

@@ -1,4 +1,4 @@
-"""Every backend by name: what it needs, whether that is here, and how to get it. Imports none of them."""
+"""Every backend by name: its requirements, whether they are installed, and how to get them. Imports none of them."""
 
 import importlib
 from collections.abc import Callable
@@ -14,13 +14,14 @@ from bskim_export.errors import InputError, missing_extra
 class Entry:
     """A backend that bskim-export knows.
 
-    name: what --backend calls it
+    name: the value of --backend
     module, factory: where its class is
-    package: what it imports; distributions: the names it may have been installed under, first choice first
-    extra: the extra of bskim-export that brings it; None for what every installation has
-    device: what it runs on
-    precisions: what it computes in
-    provider: of ONNX Runtime, which not every build of it has
+    package: the library that it imports
+    distributions: the names that the library may have been installed under, first choice first
+    extra: the extra of bskim-export that brings it; None if every installation has it
+    device: the hardware that it runs on
+    precisions: those that it computes in
+    provider: the execution provider of ONNX Runtime that it needs, which not every build has
     """
 
     name: str
@@ -134,11 +135,13 @@ DEFAULT = "onnxruntime"
 
 
 def _providers() -> list[str]:
+    """Return the execution providers of the ONNX Runtime that is installed."""
     try:
         import onnxruntime
     except (ImportError, OSError):  # a build for a GPU whose libraries are missing: the list says so of the others
         return []
-    return onnxruntime.get_available_providers()
+    found: list[str] = onnxruntime.get_available_providers()
+    return found
 
 
 def open_backend(name: str = DEFAULT, threads: int | None = None, precision: str = "fp32") -> Backend:
@@ -147,7 +150,7 @@ def open_backend(name: str = DEFAULT, threads: int | None = None, precision: str
     Args:
         name: a key of CATALOGUE
         threads: threads for one operator; default: the cores this process may use
-        precision: what it computes in
+        precision: the one to compute in, one of its `Entry.precisions`
 
     Raises:
         InputError: there is no such backend, or it does not compute in that precision.

@@ -1,4 +1,4 @@
-"""Which backend runs a bundle on this machine, and why that one."""
+"""Chooses the backend that runs a bundle on this machine, and says why."""
 
 from bskim_export.backends.base import Backend
 from bskim_export.backends.catalogue import CATALOGUE, DEFAULT, open_backend
@@ -7,7 +7,7 @@ from bskim_export.bundle.manifest import Manifest
 
 
 def choose_backend(manifest: Manifest, threads: int | None = None) -> tuple[Backend, str]:
-    """Return what a bundle was compiled for, if that runs here, else ONNX Runtime; and why, in one sentence.
+    """Return the backend that a bundle has engines for, if it runs here, else ONNX Runtime; and why, in one sentence.
 
     Args:
         threads: threads for one operator; default: the cores this process may use
@@ -26,6 +26,7 @@ def choose_backend(manifest: Manifest, threads: int | None = None) -> tuple[Back
 
 
 def _why_not(name: str, capability: str) -> str:
+    """Return why engines of a backend for a compute capability do not run here, or ""."""
     here = compute_capability()
     if here is None:
         return "this machine has no NVIDIA GPU"

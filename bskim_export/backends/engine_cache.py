@@ -1,12 +1,13 @@
-"""Compiled engines as a cache beside the graphs: what does not fit is rebuilt, never trusted. Standard library only.
+"""Compiled engines, a cache beside the graphs: one that does not fit is rebuilt, never trusted. Standard library only.
 
-An engine is two files, `<name>.engine` and `<name>.json` with its key: the graph it was made from, by hash, what made
-it, for what device, in what precision, for what profile. The graphs are the truth; deleting the folder loses nothing.
+An engine is two files, `<name>.engine` and `<name>.json` with its key: the hashes of its graph and weights, the library
+that compiled it, its device, precision and profile. The graphs are the truth; deleting the folder loses nothing.
 """
 
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from bskim_export.atomic import write_atomic, write_json
 
 @dataclass(frozen=True)
 class EngineKey:
-    """What an engine depends on.
+    """Everything that an engine depends on.
 
     graph, weights: SHA-256 of the ONNX file and of the weights that it points to
     runtime: name and version of the library that compiled it
@@ -29,7 +30,7 @@ class EngineKey:
     runtime: str
     device: str
     precision: str
-    profile: dict
+    profile: Mapping[str, Sequence[int]]
 
 
 def find_engine(folder: Path, name: str, key: EngineKey) -> tuple[bytes | None, str]:
@@ -39,16 +40,16 @@ def find_engine(folder: Path, name: str, key: EngineKey) -> tuple[bytes | None, 
         >>> find_engine(Path("nowhere"), "stage_00", EngineKey("a", "b", "rtx 1.7", "8.9", "fp16", {}))
         (None, 'it was not built yet')
     """
-    path, label = folder / f"{name}.engine", folder / f"{name}.json"
     try:
-        found = json.loads(label.read_text(encoding="utf-8"))
-        data = path.read_bytes()
+        found = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        data = (folder / f"{name}.engine").read_bytes()
     except FileNotFoundError:
         return None, "it was not built yet"
     except (OSError, ValueError) as error:
         return None, f"it cannot be read ({error})"
     if not isinstance(found, dict) or not isinstance(found.get("key"), dict):
         return None, "its label is damaged"
+    # Compared as JSON has it, which knows no tuples.
     wanted = json.loads(json.dumps(dataclasses.asdict(key)))
     if changed := [field for field, value in wanted.items() if found["key"].get(field) != value]:
         differences = ", ".join(f"{field} was {found['key'].get(field)}, is {wanted[field]}" for field in changed)

@@ -1,15 +1,17 @@
-"""Which NVIDIA GPU is here, asked of its driver. Standard library only."""
+"""Asks the driver which NVIDIA GPU is here. Standard library only."""
 
 import ctypes
 
-MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
+MAJOR = 75  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
+MINOR = 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR
 
 
 def compute_capability() -> tuple[int, int] | None:
     """Return the compute capability of the first GPU, or None where there is no GPU or no driver."""
-    driver, device = _first_gpu()
-    if driver is None:
+    gpu = _first_gpu()
+    if gpu is None:
         return None
+    driver, device = gpu
     found = []
     for attribute in (MAJOR, MINOR):
         value = ctypes.c_int()
@@ -19,40 +21,44 @@ def compute_capability() -> tuple[int, int] | None:
     return found[0], found[1]
 
 
-def describe_gpu() -> dict | None:
+def describe_gpu() -> dict[str, str] | None:
     """Return what timings on the first GPU depend on, or None where there is none.
 
-    name, compute_capability; driver: its version; cuda: the newest CUDA that the driver knows. "unknown" stands for
-    what the driver does not tell.
+    Returns:
+        name, compute_capability; driver: its version; cuda: the newest CUDA that the driver knows. "unknown" stands
+        for anything that the driver does not say.
     """
     capability = compute_capability()
-    driver, device = _first_gpu()
-    if capability is None or driver is None:
+    gpu = _first_gpu()
+    if capability is None or gpu is None:
         return None
-    name, cuda = ctypes.create_string_buffer(128), ctypes.c_int()
+    driver, device = gpu
+    name = ctypes.create_string_buffer(128)
+    cuda = ctypes.c_int()
     named = driver.cuDeviceGetName(name, len(name), device) == 0
-    told = driver.cuDriverGetVersion(ctypes.byref(cuda)) == 0
+    has_version = driver.cuDriverGetVersion(ctypes.byref(cuda)) == 0
     return {
         "name": name.value.decode() if named else "unknown",
         "compute_capability": ".".join(map(str, capability)),
         "driver": _driver_version(),
-        "cuda": f"{cuda.value // 1000}.{cuda.value % 1000 // 10}" if told else "unknown",
+        "cuda": f"{cuda.value // 1000}.{cuda.value % 1000 // 10}" if has_version else "unknown",
     }
 
 
-def _first_gpu():
-    """Return the driver and its number of the first GPU, or (None, None)."""
+def _first_gpu() -> tuple[ctypes.CDLL, ctypes.c_int] | None:
+    """Return the driver and its number of the first GPU, or None where one of them is missing."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return None, None
+        return None
     device = ctypes.c_int()
     if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0):
-        return None, None
+        return None
     return driver, device
 
 
 def _driver_version() -> str:
+    """Return the version of the driver, or "unknown"."""
     try:
         management = ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:

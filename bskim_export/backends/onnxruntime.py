@@ -2,8 +2,11 @@
 
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime as ort
 
 from bskim_export.backends.base import check_signature, thread_count
@@ -26,7 +29,7 @@ class OnnxRuntimeBackend:
     """
 
     name = "onnxruntime"
-    version = ort.__version__
+    version: str = ort.__version__
     precision = "fp32"
 
     def __init__(self, threads: int | None = None):
@@ -40,27 +43,33 @@ class OnnxRuntimeBackend:
         except Exception as error:  # pybind raises a class per status code, none of them public
             raise BundleError(f"ONNX Runtime {ort.__version__} cannot load '{path}': {error}") from error
         check_signature(path, graph, [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()])
-        return OnnxRuntimeEngine(session)
+        return OnnxRuntimeEngine(session, path)
 
-    def to_device(self, array: np.ndarray) -> ort.OrtValue:
+    def to_device(self, array: npt.NDArray[Any]) -> ort.OrtValue:
         """Return an array as an input that several runs can share."""
         return ort.OrtValue.ortvalue_from_numpy(array)
 
-    def to_host(self, tensor: ort.OrtValue) -> np.ndarray:
+    def to_host(self, tensor: ort.OrtValue) -> npt.NDArray[np.float32]:
         """Return the values of an engine's output."""
-        return tensor.numpy()
+        values: npt.NDArray[np.float32] = tensor.numpy()
+        return values
 
 
 class OnnxRuntimeEngine:
     """One session. Outputs stay OrtValues, so that passing them to the next engine copies nothing."""
 
-    def __init__(self, session: ort.InferenceSession):
+    def __init__(self, session: ort.InferenceSession, path: Path):
         self._session = session
+        self._path = path
         self._outputs = [o.name for o in session.get_outputs()]
 
     def run(self, feeds: Mapping[str, ort.OrtValue]) -> dict[str, ort.OrtValue]:
-        """Run the graph."""
-        return dict(zip(self._outputs, self._session.run_with_ort_values(self._outputs, feeds), strict=True))
+        """Run the graph. Raises BundleError if ONNX Runtime fails: the graph and the manifest are not of one export."""
+        try:
+            outputs = self._session.run_with_ort_values(self._outputs, feeds)
+        except Exception as error:  # pybind raises a class per status code, none of them public
+            raise BundleError(f"ONNX Runtime {ort.__version__} cannot run '{self._path}': {error}") from error
+        return dict(zip(self._outputs, outputs, strict=True))
 
 
 def session_options() -> ort.SessionOptions:

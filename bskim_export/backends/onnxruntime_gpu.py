@@ -5,8 +5,10 @@ CPU's provider.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime as ort
 
 from bskim_export.backends.base import check_signature
@@ -26,7 +28,7 @@ class OnnxRuntimeCudaBackend:
     name = "onnxruntime-cuda"
     provider = "CUDAExecutionProvider"
     device = "cuda"
-    version = ort.__version__
+    version: str = ort.__version__
     precision = "fp32"
 
     def __init__(self, threads: int | None = None):
@@ -57,32 +59,36 @@ class OnnxRuntimeCudaBackend:
         check_signature(path, graph, [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()])
         return BoundEngine(session, self.device)
 
-    def to_device(self, array: np.ndarray) -> ort.OrtValue:
+    def to_device(self, array: npt.NDArray[Any]) -> ort.OrtValue:
         """Return an array's copy in the GPU's memory."""
         return ort.OrtValue.ortvalue_from_numpy(array, self.device, 0)
 
-    def to_host(self, tensor: ort.OrtValue) -> np.ndarray:
+    def to_host(self, tensor: ort.OrtValue) -> npt.NDArray[np.float32]:
         """Return the values of an engine's output."""
-        return tensor.numpy()
+        values: npt.NDArray[np.float32] = tensor.numpy()
+        return values
 
 
 class OnnxRuntimeTensorRtBackend(OnnxRuntimeCudaBackend):
     """Sessions that TensorRT compiles when they are loaded."""
 
-    name, provider = "onnxruntime-tensorrt", "TensorrtExecutionProvider"
+    name = "onnxruntime-tensorrt"
+    provider = "TensorrtExecutionProvider"
 
 
 class OnnxRuntimeRtxBackend(OnnxRuntimeCudaBackend):
     """Sessions that TensorRT-RTX compiles when they are loaded."""
 
-    name, provider = "onnxruntime-tensorrt-rtx", "NvTensorRTRTXExecutionProvider"
+    name = "onnxruntime-tensorrt-rtx"
+    provider = "NvTensorRTRTXExecutionProvider"
 
 
 class BoundEngine:
     """One session whose inputs and outputs are in a device's memory."""
 
     def __init__(self, session: ort.InferenceSession, device: str):
-        self._session, self._device = session, device
+        self._session = session
+        self._device = device
         self._outputs = [o.name for o in session.get_outputs()]
 
     def run(self, feeds: Mapping[str, ort.OrtValue]) -> dict[str, ort.OrtValue]:

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from threading import local
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import openvino as ov
 from openvino.preprocess import PrePostProcessor
 
@@ -21,18 +23,19 @@ class OpenVinoBackend:
 
     Args:
         threads: threads for one operator; default: the cores this process may use.
-        precision: what is computed in, "fp32" or "bf16". Left to itself, OpenVINO takes bf16 wherever the processor has
-            it; here it has to be asked for.
+        precision: "fp32" or "bf16", the one that is computed in. Left to itself, OpenVINO takes bf16 wherever the
+            processor has it; here it has to be asked for.
 
     Raises:
         InputError: a precision that OpenVINO or this processor does not compute in.
     """
 
     name = "openvino"
-    version = ov.__version__
+    version: str = ov.__version__
 
     def __init__(self, threads: int | None = None, precision: str = "fp32"):
-        self.threads, self.precision = thread_count(threads), precision
+        self.threads = thread_count(threads)
+        self.precision = precision
         self._core = ov.Core()
         if precision not in HINTS:
             raise InputError(f"The openvino backend computes in {' or '.join(HINTS)}, not in {precision}.")
@@ -64,21 +67,23 @@ class OpenVinoBackend:
         except RuntimeError as error:
             raise BundleError(f"OpenVINO {self.version} cannot load '{path}': {error}") from error
 
-    def to_device(self, array: np.ndarray) -> ov.Tensor:
+    def to_device(self, array: npt.NDArray[Any]) -> ov.Tensor:
         """Return an array, copied, as an input that several runs can share."""
         return ov.Tensor(np.ascontiguousarray(array))
 
-    def to_host(self, tensor: ov.Tensor) -> np.ndarray:
+    def to_host(self, tensor: ov.Tensor) -> npt.NDArray[np.float32]:
         """Return the values of an engine's output."""
-        return tensor.data
+        values: npt.NDArray[np.float32] = tensor.data
+        return values
 
 
 def _with_narrow_boundaries(model: ov.Model) -> ov.Model:
     """Let tensors between engines be bf16, the type that they were computed in."""
     conversion = PrePostProcessor(model)
-    for inputs, port in [(conversion.input, p) for p in model.inputs] + [(conversion.output, p) for p in model.outputs]:
-        if port.get_any_name() in BETWEEN_ENGINES:
-            inputs(port.get_any_name()).tensor().set_element_type(ov.Type.bf16)
+    for boundary, ports in ((conversion.input, model.inputs), (conversion.output, model.outputs)):
+        for port in ports:
+            if (name := port.get_any_name()) in BETWEEN_ENGINES:
+                boundary(name).tensor().set_element_type(ov.Type.bf16)
     return conversion.build()
 
 
@@ -86,7 +91,8 @@ class OpenVinoEngine:
     """One compiled model, with an inference request for each thread that runs it."""
 
     def __init__(self, compiled: ov.CompiledModel):
-        self._compiled, self._own = compiled, local()
+        self._compiled = compiled
+        self._own = local()
         self._outputs = [o.get_any_name() for o in compiled.outputs]
 
     def run(self, feeds: Mapping[str, ov.Tensor]) -> dict[str, ov.Tensor]:

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 
 from bskim_export.blocks import count_blocks
 from bskim_export.bundle.manifest import Model
-from bskim_export.bundle.tensors import TENSORS, fixed_sizes
+from bskim_export.bundle.tensors import TENSORS, Sizes, fixed_sizes
 from bskim_export.errors import InputError
 
 Shape = tuple[int, ...]
+ShapeRange = tuple[Shape, Shape, Shape]
+"""The least, the usual and the largest shape of an input."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What an engine is compiled for.
+    """The sizes that an engine is compiled for.
 
     batch_size: windows that run together: the usual number and the most
     length: positions of a window: the usual number and the most
@@ -26,7 +28,7 @@ class Profile:
     batch_size: tuple[int, int]
     length: tuple[int, int]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("batch_size", "length"):
             usual, most = getattr(self, name)
             if not 1 <= usual <= most:
@@ -37,8 +39,12 @@ class Profile:
         """Return the profile for all windows that a model takes, in batches of up to `max_batch_size`."""
         return cls((max_batch_size, max_batch_size), (model.max_seq_len, model.max_seq_len))
 
-    def shapes(self, inputs: Sequence[str], model: Model) -> dict[str, tuple[Shape, Shape, Shape]]:
+    def shapes(self, inputs: Sequence[str], model: Sizes) -> dict[str, ShapeRange]:
         """Return the least, the usual and the largest shape of each input.
+
+        Args:
+            inputs: rows of `bundle.tensors`
+            model: decides the fixed axes
 
         Example:
             >>> from types import SimpleNamespace
@@ -46,28 +52,18 @@ class Profile:
             >>> Profile((1, 8), (192, 384)).shapes(["table", "mask"], model)
             {'table': ((1, 1), (1, 6), (8, 12)), 'mask': ((1, 32), (1, 192), (8, 384))}
         """
-        # The least, the usual and the largest size of each axis.
-        extents = {axis: (size,) * 3 for axis, size in fixed_sizes(model).items()}
-        windows = (1, *self.batch_size)
-        width = (1, *(count_blocks(n, model.block_size) for n in self.length))
-        blocks = tuple(w * m for w, m in zip(windows, width, strict=True))
-        extents |= {"windows": windows, "width": width, "question_blocks": width}
-        extents |= dict.fromkeys(("blocks", "blocks_before", "cells", "cells_before", "passage_blocks"), blocks)
+        usual_width, largest_width = (count_blocks(n, model.block_size) for n in self.length)
+        least = _axis_sizes(model, 1, 1)
+        usual = _axis_sizes(model, self.batch_size[0], usual_width)
+        largest = _axis_sizes(model, self.batch_size[1], largest_width)
+        return {name: (_shape(name, least), _shape(name, usual), _shape(name, largest)) for name in inputs}
 
-        def size(axis: str, which: int) -> int:
-            return math.prod(extents[factor][which] for factor in axis.split(" * "))
-
-        return {
-            name: tuple(tuple(size(axis, which) for axis in TENSORS[name].axes) for which in range(3))
-            for name in inputs
-        }
-
-    def check(self, feeds: Mapping[str, Shape], inputs: Mapping[str, tuple[Shape, Shape, Shape]]) -> None:
+    def check(self, feeds: Mapping[str, Shape], inputs: Mapping[str, ShapeRange]) -> None:
         """Raise InputError if an input's shape is outside the profile, so that nothing is ever rebuilt for it.
 
         Args:
             feeds: the shape of each input
-            inputs: what `shapes` returned
+            inputs: the result of `shapes`
         """
         for name, shape in feeds.items():
             least, _, most = inputs[name]
@@ -77,3 +73,16 @@ class Profile:
                     f"windows of up to {self.length[1]} positions, {self.batch_size[1]} together. Pass fewer or "
                     "shorter windows (batch_size, max_seq_len), or export with a larger profile (--max-batch)."
                 )
+
+
+def _axis_sizes(model: Sizes, windows: int, width: int) -> dict[str, int]:
+    """Return the size of every axis where `windows` windows of `width` live blocks run together."""
+    # Any block may be one of the passage, and any one of the question.
+    dynamic = {"windows": windows, "width": width, "question_blocks": width}
+    dynamic |= dict.fromkeys(("blocks", "blocks_before", "cells", "cells_before", "passage_blocks"), windows * width)
+    return fixed_sizes(model) | dynamic
+
+
+def _shape(name: str, sizes: Mapping[str, int]) -> Shape:
+    """Return the shape of a tensor of the table; an axis may be a product of two sizes."""
+    return tuple(math.prod(sizes[factor] for factor in axis.split(" * ")) for axis in TENSORS[name].axes)

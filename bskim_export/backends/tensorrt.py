@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
-from bskim_export.backends.profiles import Shape
+from bskim_export.backends.profiles import ShapeRange
 from bskim_export.errors import BskimError, BundleError, InputError, missing_extra
 
-RTX, FULL = "tensorrt-rtx", "tensorrt"
+RTX = "tensorrt-rtx"
+FULL = "tensorrt"
 
 
 def load_polygraphy(name: str) -> ModuleType:
@@ -37,7 +38,8 @@ def load_polygraphy(name: str) -> ModuleType:
     if (name == RTX) != polygraphy.config.USE_TENSORRT_RTX:
         raise InputError(f"polygraphy drives the other TensorRT in this process already; use {name} in one of its own.")
     G_LOGGER.module_severity = G_LOGGER.ERROR
-    return trt
+    backend: ModuleType = trt
+    return backend
 
 
 def library_version(name: str) -> str:
@@ -61,7 +63,7 @@ def _does_not_import(error: ImportError | OSError, name: str) -> BskimError:
 
 def build_engine(
     path: Path,
-    shapes: Mapping[str, tuple[Shape, Shape, Shape]],
+    shapes: Mapping[str, ShapeRange],
     name: str = RTX,
     compute_capability: tuple[int, int] | None = None,
 ) -> bytes:

@@ -8,14 +8,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from threading import local
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bskim_export.backends.base import thread_count
 from bskim_export.backends.engine_cache import EngineKey, find_engine, keep_engine
 from bskim_export.backends.nvidia import compute_capability
-from bskim_export.backends.profiles import Profile, Shape
+from bskim_export.backends.profiles import Profile, ShapeRange
 from bskim_export.backends.tensorrt import FULL, RTX, build_engine, library_version, load_polygraphy
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.manifest import EngineSet, Graph, Model
@@ -25,31 +27,44 @@ log = logging.getLogger("bskim_export")
 
 
 def make_set(model: Model, name: str, capability: tuple[int, int] | None = None, max_batch_size: int = 8) -> EngineSet:
-    """Return the engines to build: for a GPU of a compute capability, default: the one at hand, and batches up to a
-    size.
+    """Return the description of a bundle's engines for one kind of GPU, for `build_all` to build.
+
+    Args:
+        name: "tensorrt-rtx" or "tensorrt"
+        capability: compute capability of the GPU; default: of the one at hand
+        max_batch_size: windows that run together at most
 
     Raises:
-        InputError: there is none at hand; or full TensorRT is to build for another one.
+        InputError: there is no GPU at hand; or full TensorRT is to build for another one.
         MissingExtraError: that TensorRT is not installed.
     """
     version = library_version(name)
     here = compute_capability()
-    if capability is None and here is None:
+    target = capability or here
+    if target is None:
         raise InputError(f"There is no NVIDIA GPU here; say for which {name} shall build: --compute-capability 8.9.")
-    if name == FULL and capability not in (None, here):
+    if name == FULL and target != here:
         raise InputError(f"{FULL} builds for the GPU at hand only. For another one, take {RTX}.")
-    device = ".".join(map(str, capability or here))
+    device = ".".join(map(str, target))
     profile = Profile.of(model, max_batch_size)
     return EngineSet(name, version, device, list(profile.batch_size), list(profile.length))
 
 
 def profile_of(engines: EngineSet) -> Profile:
     """Return the optimization profile of a set of engines."""
-    return Profile(tuple(engines.batch_size), tuple(engines.length))
+    usual_batch, largest_batch = engines.batch_size
+    usual_length, largest_length = engines.length
+    return Profile((usual_batch, largest_batch), (usual_length, largest_length))
 
 
 def find_or_build(bundle: Bundle, graph: Graph, engines: EngineSet) -> tuple[bytes, str]:
-    """Return a graph's engine, and "" or why it had to be built. A bundle that cannot be written to keeps its own."""
+    """Return a graph's engine, and "", or why it had to be built.
+
+    An engine that was built is kept in the bundle; one that cannot be written there is returned all the same.
+
+    Raises:
+        BundleError: TensorRT refuses the graph or the target.
+    """
     file = graph.standard
     profile = profile_of(engines)
     key = EngineKey(
@@ -64,9 +79,9 @@ def find_or_build(bundle: Bundle, graph: Graph, engines: EngineSet) -> tuple[byt
     name = Path(graph.file).stem
     data, why = find_engine(place, name, key)
     if data is None:
-        target = tuple(int(n) for n in engines.compute_capability.split("."))
+        major, minor = engines.compute_capability.split(".")
         shapes = profile.shapes(graph.input_names, bundle.model)
-        data = build_engine(bundle.path(file), shapes, engines.backend, target)
+        data = build_engine(bundle.path(file), shapes, engines.backend, (int(major), int(minor)))
         try:
             place.mkdir(parents=True, exist_ok=True)
             keep_engine(place, name, key, data)
@@ -79,7 +94,7 @@ def build_all(bundle: Bundle, engines: EngineSet, progress: Callable[[int, int],
     """Build the engines of a bundle that are not there yet.
 
     Args:
-        progress: told how many of how many are done
+        progress: called with the number of graphs that are done and the number of all
     """
     graphs = bundle.manifest.graphs
     for done, graph in enumerate(graphs):
@@ -89,20 +104,24 @@ def build_all(bundle: Bundle, engines: EngineSet, progress: Callable[[int, int],
 
 
 class TensorRtBackend:
-    """Engines for the GPU at hand: those of the bundle, or, with one line in the log that says why, built at load.
+    """Runs engines on the GPU at hand: those of the bundle. One that does not fit is built at load; the log says why.
 
     Raises:
         InputError: there is no GPU, or TensorRT or CUDA does not load.
         MissingExtraError: TensorRT or polygraphy is not installed.
     """
 
-    name, precision = RTX, "fp32"
+    name = RTX
+    precision = "fp32"
 
     def __init__(self, threads: int | None = None):
-        self.threads, self.version = thread_count(threads), library_version(self.name)
+        self.threads = thread_count(threads)
+        self.version = library_version(self.name)
         self._trt = load_polygraphy(self.name)
-        if compute_capability() is None:
+        capability = compute_capability()
+        if capability is None:
             raise InputError(f"The {self.name} backend runs on an NVIDIA GPU, and there is none here.")
+        self._capability = ".".join(map(str, capability))
         try:  # now, when another backend can still be chosen, rather than at the first question
             self.to_device(np.zeros(1, np.float32))
         except Exception as error:  # polygraphy's own, or of the library that it loads with ctypes
@@ -110,8 +129,8 @@ class TensorRtBackend:
 
     def load(self, bundle: Bundle, graph: Graph) -> "TensorRtEngine":
         """Return a graph's engine. Raises BundleError if TensorRT refuses it."""
-        device = ".".join(map(str, compute_capability()))
-        fitting = [e for e in bundle.manifest.engines if (e.backend, e.compute_capability) == (self.name, device)]
+        wanted = (self.name, self._capability)
+        fitting = [e for e in bundle.manifest.engines if (e.backend, e.compute_capability) == wanted]
         engines = fitting[0] if fitting else make_set(bundle.model, self.name)
         engines = replace(engines, version=self.version)
         data, why = find_or_build(bundle, graph, engines)
@@ -120,16 +139,17 @@ class TensorRtBackend:
         profile = profile_of(engines)
         return TensorRtEngine(self._trt, data, profile, profile.shapes(graph.input_names, bundle.model))
 
-    def to_device(self, array: np.ndarray) -> Any:
+    def to_device(self, array: npt.NDArray[Any]) -> Any:
         """Return an array's copy in the GPU's memory."""
         from polygraphy.cuda import DeviceArray
 
         device = DeviceArray(shape=array.shape, dtype=array.dtype)
         return device.copy_from(np.ascontiguousarray(array))
 
-    def to_host(self, tensor: Any) -> np.ndarray:
+    def to_host(self, tensor: Any) -> npt.NDArray[np.float32]:
         """Return the values of an engine's output."""
-        return tensor.numpy()
+        values: npt.NDArray[np.float32] = tensor.numpy()
+        return values
 
 
 class FullTensorRtBackend(TensorRtBackend):
@@ -141,8 +161,11 @@ class FullTensorRtBackend(TensorRtBackend):
 class TensorRtEngine:
     """One engine, with an execution context for each thread that runs it."""
 
-    def __init__(self, trt, data: bytes, profile: Profile, shapes: Mapping[str, tuple[Shape, Shape, Shape]]):
-        self._trt, self._profile, self._shapes, self._own = trt, profile, shapes, local()
+    def __init__(self, trt: ModuleType, data: bytes, profile: Profile, shapes: Mapping[str, ShapeRange]):
+        self._trt = trt
+        self._profile = profile
+        self._shapes = shapes
+        self._own = local()
         try:
             self._engine = trt.EngineFromBytes(data)()
         except Exception as error:  # polygraphy's own

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import torch
-from onnx import external_data_helper, numpy_helper
+from onnx import numpy_helper
 from torch import Tensor
 
 from bskim_export.backends.base import check_signature, thread_count
@@ -21,6 +23,9 @@ from bskim_export.backends.torch_ops import DTYPES, OPERATORS
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.manifest import Graph
 from bskim_export.errors import BundleError, InputError, missing_extra
+
+Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, float, bool], tuple[Tensor, Tensor]]
+"""`plugins.diag_attention.torch_op.diag_attention`: query, key, value, table, mask, scaling, with_diagonal."""
 
 
 class TorchBackend:
@@ -45,7 +50,8 @@ class TorchBackend:
     def __init__(self, threads: int | None = None, device: str = "cpu", fused: bool = False):
         if device == "cuda" and not torch.cuda.is_available():
             raise InputError("PyTorch finds no NVIDIA GPU here (torch.cuda.is_available() is false).")
-        self.threads, self.device = thread_count(threads), torch.device(device)
+        self.threads = thread_count(threads)
+        self.device = torch.device(device)
         torch.set_num_threads(self.threads)
         self._fused = _load_kernel() if fused else None
         self._weights: dict[tuple[str, int, int], Tensor] = {}
@@ -63,13 +69,14 @@ class TorchBackend:
         weights = {i.name: self._initializer(i, path.parent, bundle.manifest.files) for i in parsed.initializer}
         return TorchEngine(plan(parsed, weights, self._fused), weights, [o.name for o in parsed.output])
 
-    def to_device(self, array: np.ndarray) -> Tensor:
+    def to_device(self, array: npt.NDArray[Any]) -> Tensor:
         """Return an array, copied, as an input that several runs can share."""
         return torch.tensor(array, device=self.device)
 
-    def to_host(self, tensor: Tensor) -> np.ndarray:
+    def to_host(self, tensor: Tensor) -> npt.NDArray[np.float32]:
         """Return the values of an engine's output."""
-        return tensor.float().cpu().numpy()
+        values: npt.NDArray[np.float32] = tensor.float().cpu().numpy()
+        return values
 
     def _initializer(self, tensor: onnx.TensorProto, folder: Path, hashes: Mapping[str, str]) -> Tensor:
         """Return a weight, on the device and only once however many graphs have it; integers stay on the host."""
@@ -77,11 +84,13 @@ class TorchBackend:
             raw = np.frombuffer(numpy_helper.to_array(tensor).tobytes(), np.uint8).copy()
             value = torch.from_numpy(raw).view(DTYPES[tensor.data_type]).reshape(tuple(tensor.dims))
             return value.to(self.device) if value.is_floating_point() else value
-        place = external_data_helper.ExternalDataInfo(tensor)
-        # By content, not by path: a bundle that is exported anew has its weights in the same places
-        key = (hashes[f"{folder.name}/{place.location}"], place.offset or 0, place.length)
+        place = {entry.key: entry.value for entry in tensor.external_data}
+        offset = int(place.get("offset", 0))
+        length = int(place["length"])
+        # By content, not by path: a bundle that is exported anew has its weights in the same places.
+        key = (hashes[f"{folder.name}/{place['location']}"], offset, length)
         if key not in self._weights:
-            raw = np.fromfile(folder / place.location, np.uint8, key[2], offset=key[1])
+            raw = np.fromfile(folder / place["location"], np.uint8, length, offset=offset)
             self._weights[key] = torch.from_numpy(raw).view(DTYPES[tensor.data_type]).to(self.device)
         return self._weights[key].reshape(tuple(tensor.dims))
 
@@ -97,7 +106,11 @@ class TorchCudaBackend(TorchBackend):
 
 @dataclass
 class Step:
-    """One operator of a graph: what it takes, what it makes, and which values nothing needs after it."""
+    """One operator of a graph.
+
+    inputs, outputs: names of the values that it takes and makes
+    done: names of the values that no later step needs
+    """
 
     run: Callable[..., Tensor | tuple[Tensor, ...]]
     inputs: list[str]
@@ -105,17 +118,25 @@ class Step:
     done: Sequence[str] = ()
 
 
-def plan(graph: onnx.GraphProto, weights: Mapping[str, Tensor], kernel: Callable | None) -> list[Step]:
-    """Return the steps of a graph, in order; with a kernel, in place of each attention that it can compute."""
-    fused = {a.context: a for a in find_attention(graph.node)} if kernel else {}
+def plan(graph: onnx.GraphProto, weights: Mapping[str, Tensor], kernel: Kernel | None) -> list[Step]:
+    """Return the steps of a graph, in order.
+
+    Args:
+        weights: the graph's initializers, by name
+        kernel: takes the place of each attention that it can compute; None leaves the graph as it is
+    """
+    # One step for each node. A kernel's step stands where the context was made, and makes the diagonal as well.
+    fused = {} if kernel is None else {a.context: a for a in find_attention(graph.node)}
     steps = []
     for node in graph.node:
-        if node.output[0] in fused:
+        if kernel is not None and node.output[0] in fused:
             steps.append(_fused_step(fused[node.output[0]], weights, kernel))
         elif not any(node.output[0] == a.diagonal for a in fused.values()):
             attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             steps.append(Step(partial(OPERATORS[node.op_type], attributes), list(node.input), list(node.output)))
-    needed, kept = {o.name for o in graph.output}, []
+    # From the end: keep the steps whose values something needs, and note where each value is needed for the last time.
+    needed = {o.name for o in graph.output}
+    kept = []
     for step in reversed(steps):
         if needed.intersection(step.outputs):
             step.done = [name for name in dict.fromkeys(step.inputs) if name and name not in needed]
@@ -128,7 +149,9 @@ class TorchEngine:
     """One graph."""
 
     def __init__(self, steps: Sequence[Step], weights: Mapping[str, Tensor], outputs: Sequence[str]):
-        self._steps, self._weights, self._outputs = steps, weights, outputs
+        self._steps = steps
+        self._weights = weights
+        self._outputs = outputs
 
     @torch.inference_mode()
     def run(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -142,24 +165,32 @@ class TorchEngine:
         return {name: values[name] for name in self._outputs}
 
 
-def _load_kernel() -> Callable:
+def _load_kernel() -> Kernel:
     try:
         from bskim_export.plugins.diag_attention.torch_op import diag_attention
     except ImportError as error:
         raise missing_extra(error.name or "triton", "torch-cuda", "The torch-cuda backend") from error
-    return diag_attention
+    kernel: Kernel = diag_attention
+    return kernel
 
 
-def _fused_step(attention: Attention, weights: Mapping[str, Tensor], kernel: Callable) -> Step:
-    scaling = float(weights[attention.scaling])  # now: on a GPU, asking for it later would wait for all work before it
+def _fused_step(attention: Attention, weights: Mapping[str, Tensor], kernel: Kernel) -> Step:
+    # Read now: on a GPU, asking for it later would wait for all work before it.
+    scaling = float(weights[attention.scaling])
 
-    def run(query, key, value, table, mask, probe=None):
+    def run(
+        query: Tensor, key: Tensor, value: Tensor, table: Tensor, mask: Tensor, probe: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
         context, diagonal = kernel(query, key, value, table, mask, scaling, probe is not None)
         if probe is None:
             return context
-        # the cell of a block, from where its first row is in a map: see blocks.diagonal_rows
-        size, heads, columns = query.shape[1], query.shape[2], table.shape[1]
-        window, row = probe[:, 0, 0] // (heads * columns**2 * size), probe[:, 0, 0] % (heads * columns**2 * size)
-        return context, diagonal.index_select(0, window * columns + row // (size * columns + 1))
+        # The cell of a block, from where its first row is in the map: `blocks.diagonal_rows` the other way round.
+        _, size, heads, _ = query.shape
+        columns = table.shape[1]
+        per_window = heads * columns * size * columns
+        first_row = probe[:, 0, 0]
+        window = first_row // per_window
+        block = first_row % per_window // (size * columns + 1)
+        return context, diagonal.index_select(0, window * columns + block)
 
     return Step(run, [n for n in attention.inputs if n != attention.scaling], attention.outputs)

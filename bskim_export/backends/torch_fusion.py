@@ -41,7 +41,7 @@ class Attention:
 
 
 class _Graph:
-    """Who makes and who uses each value."""
+    """The node that makes each value, and the nodes that use it."""
 
     def __init__(self, nodes: Sequence[onnx.NodeProto]):
         self.makers = {name: node for node in nodes for name in node.output}
@@ -50,17 +50,23 @@ class _Graph:
             for name in node.input:
                 self.users.setdefault(name, []).append(node)
 
-    def up(self, name: str, *operators: str) -> onnx.NodeProto:
-        """Walk up from a value through nodes of these kinds, by their first inputs; return the last node."""
-        for operator in operators:
-            node = self.makers.get(name)
-            if node is None or node.op_type != operator:
-                raise LookupError(f"{name} is not made by {operator}")
-            name = node.input[0]
-        return node
+    def up(self, name: str, operator: str, *more: str) -> onnx.NodeProto:
+        """Walk up from a value through nodes of these kinds, by their first inputs; return the last node.
+
+        Raises:
+            LookupError: one of them is of another kind.
+        """
+        node = self.makers.get(name)
+        if node is None or node.op_type != operator:
+            raise LookupError(f"{name} is not made by {operator}")
+        return self.up(node.input[0], *more) if more else node
 
     def down(self, name: str, operator: str) -> onnx.NodeProto:
-        """Return the one user of a value that is of this kind."""
+        """Return the one user of a value that is of this kind.
+
+        Raises:
+            LookupError: there is none, or there are several.
+        """
         found = [node for node in self.users.get(name, []) if node.op_type == operator]
         if len(found) != 1:
             raise LookupError(f"{name} has {len(found)} users {operator}")
@@ -69,7 +75,8 @@ class _Graph:
 
 def find_attention(nodes: Sequence[onnx.NodeProto]) -> list[Attention]:
     """Return every attention that one kernel can compute. A softmax of another form is left as it is."""
-    graph, found = _Graph(nodes), []
+    graph = _Graph(nodes)
+    found = []
     for node in nodes:
         if node.op_type == "Softmax":
             try:
@@ -80,21 +87,33 @@ def find_attention(nodes: Sequence[onnx.NodeProto]) -> list[Attention]:
 
 
 def _match(graph: _Graph, softmax: onnx.NodeProto) -> Attention:
+    """Return the attention around a softmax.
+
+    Raises:
+        LookupError: a node around it is not as `model.attention.GridAttention` exports it.
+    """
+    # Upwards, the scores: query times key, scaled, and the mask added.
     add = graph.up(softmax.input[0], "Add")
     scaled = graph.up(add.input[0], "Mul")
     product = graph.up(scaled.input[0], "MatMul")
+    # Query and key are packed above a Gather, which lays them out on the grid.
     laid_out = ("Transpose", "Reshape", "Gather")
     query, key = (graph.up(name, *laid_out) for name in product.input)
+    # Downwards, the context: the softmax times value, a block for each cell.
     mixed = graph.down(softmax.output[0], "MatMul")
     value = graph.up(mixed.input[1], *laid_out)
     context = graph.down(graph.down(mixed.output[0], "Transpose").output[0], "Reshape")
+    # A kernel has one table: the three must have been laid out by the same.
     tables = {graph.up(node.input[1], "Reshape").input[0] for node in (query, key, value)}
     if len(tables) != 1:
         raise LookupError("query, key and value are laid out differently")
-    probe = diagonal = None
+    # A second user of the map takes its diagonal blocks, for a predictor.
+    probe: str | None = None
+    diagonal: str | None = None
     if len(graph.users[softmax.output[0]]) > 1:
         taken = graph.down(graph.down(softmax.output[0], "Reshape").output[0], "Gather")
-        probe, diagonal = taken.input[1], taken.output[0]
+        probe = taken.input[1]
+        diagonal = taken.output[0]
     return Attention(
         query=query.input[0],
         key=key.input[0],

@@ -16,6 +16,9 @@ from bskim_export.errors import BundleError
 Operator = Callable[..., Tensor]
 Attributes = Mapping[str, Any]
 
+_broadcast_shapes: Callable[..., torch.Size] = torch.broadcast_shapes
+"""Torch gives no types for its own."""
+
 DTYPES = {
     1: torch.float32,
     3: torch.int8,
@@ -31,13 +34,16 @@ DTYPES = {
 def _gather(attributes: Attributes, data: Tensor, index: Tensor) -> Tensor:
     axis = attributes.get("axis", 0) % data.dim()
     index = index.to(data.device)
+    # Only the graphs' own scalar constants count from the end; the host's indices never do.
     index = torch.where(index < 0, index + data.shape[axis], index) if index.dim() == 0 else index
+    # One axis of chosen entries first, then the axes of the index in its place.
     chosen = data.index_select(axis, index.reshape(-1))
     return chosen.reshape(*data.shape[:axis], *index.shape, *data.shape[axis + 1 :])
 
 
 def _reshape(attributes: Attributes, data: Tensor, shape: Tensor) -> Tensor:
     sizes = shape.tolist()
+    # A size of 0 stands for that of the input.
     if not attributes.get("allowzero", 0):
         sizes = [data.shape[i] if size == 0 else size for i, size in enumerate(sizes)]
     return data.reshape(sizes)
@@ -58,10 +64,18 @@ def _unsqueeze(attributes: Attributes, data: Tensor, axes: Tensor) -> Tensor:
     return data
 
 
-def _slice(attributes: Attributes, data: Tensor, starts, ends, axes=None, steps=None) -> Tensor:
-    axes = range(len(starts)) if axes is None else axes.tolist()
-    steps = [1] * len(starts) if steps is None else steps.tolist()
-    for axis, start, end, step in zip(axes, starts.tolist(), ends.tolist(), steps, strict=True):
+def _slice(
+    attributes: Attributes,
+    data: Tensor,
+    starts: Tensor,
+    ends: Tensor,
+    axes: Tensor | None = None,
+    steps: Tensor | None = None,
+) -> Tensor:
+    every_axis = range(len(starts)) if axes is None else axes.tolist()
+    every_step = [1] * len(starts) if steps is None else steps.tolist()
+    for axis, start, end, step in zip(every_axis, starts.tolist(), ends.tolist(), every_step, strict=True):
+        # Places below 0 count from the end, and those outside the data are moved to its edge.
         size = data.shape[axis]
         start, end = (max(0, min(size, place + size if place < 0 else place)) for place in (start, end))
         data = data.narrow(axis, start, max(0, end - start))
@@ -80,20 +94,25 @@ def _gelu(attributes: Attributes, data: Tensor) -> Tensor:
 
 
 def _gemm(attributes: Attributes, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
-    a, b = (a.T if attributes.get("transA") else a), (b.T if attributes.get("transB") else b)
-    product = attributes.get("alpha", 1.0) * (a @ b)
+    a = a.T if attributes.get("transA") else a
+    b = b.T if attributes.get("transB") else b
+    alpha: float = attributes.get("alpha", 1.0)
+    product = alpha * (a @ b)
     return product if c is None else product + attributes.get("beta", 1.0) * c
 
 
 def _expand(attributes: Attributes, data: Tensor, shape: Tensor) -> Tensor:
-    return data.expand(torch.broadcast_shapes(data.shape, tuple(shape.tolist())))
+    return data.expand(_broadcast_shapes(data.shape, tuple(shape.tolist())))
 
 
 def _conv(attributes: Attributes, data: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    # ONNX gives the padding before every axis, then that after every axis; torch wants pairs, the last axis first.
     pads = attributes.get("pads", [0] * 2 * (data.dim() - 2))
-    before, after = pads[: len(pads) // 2], pads[len(pads) // 2 :]
+    before = pads[: len(pads) // 2]
+    after = pads[len(pads) // 2 :]
     data = F.pad(data, [p for pair in zip(reversed(before), reversed(after), strict=True) for p in pair])
-    strides, dilations = attributes.get("strides", 1), attributes.get("dilations", 1)
+    strides = attributes.get("strides", 1)
+    dilations = attributes.get("dilations", 1)
     return F.conv2d(data, weight, bias, strides, 0, dilations, attributes.get("group", 1))
 
 
@@ -105,11 +124,13 @@ def _average_pool(attributes: Attributes, data: Tensor) -> Tensor:
 
 def _quantize(attributes: Attributes, data: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
     limits = torch.iinfo(zero_point.dtype)
+    # Rounded half to even, as ONNX says, and cut off at the ends of the type.
     whole = torch.round(data / scale) + zero_point
     return whole.clamp(limits.min, limits.max).to(zero_point.dtype)
 
 
 def _dequantize(attributes: Attributes, data: Tensor, scale: Tensor, zero_point: Tensor | None = None) -> Tensor:
+    # A scale for each entry of an axis is laid along it, so that it broadcasts over the axes behind.
     if scale.dim():
         behind = data.dim() - 1 - attributes.get("axis", 1) % data.dim()
         scale = scale.reshape(-1, *[1] * behind)

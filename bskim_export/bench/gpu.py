@@ -19,6 +19,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -78,7 +79,9 @@ class Rows:
         drawn = draw_patterns(load_patterns(), length, -(-windows // batch_size) * batch_size)
         drawn.sort(key=lambda p: p.length)
         batches = [drawn[i : i + batch_size] for i in range(0, len(drawn), batch_size)]
-        ways, macs, errors = self._ways(batches, length), {}, {}
+        ways = self._ways(batches, length)
+        macs: dict[str, int] = {}
+        errors: dict[str, str] = {}
         for name, runs in ways.items():
             try:
                 macs[name] = sum(self._macs(run, name in SKIMS) for run in runs)
@@ -157,7 +160,8 @@ class Worker:
         self._process.start()
         theirs.close()
         hello = self._receive()
-        self.machine, self.error = hello.get("machine"), hello.get("error")
+        self.machine = hello.get("machine")
+        self.error = hello.get("error")
 
     def measure(self, job: dict) -> dict:
         """Return what `Rows.measure` returns, or {"error": why not}."""
@@ -201,7 +205,7 @@ def _serve(connection, backend_name: str, folder: Path | None, most: int) -> Non
         connection.send(answer)
 
 
-def find_backends(names: Sequence[str]) -> tuple[dict[str, dict], dict[str, str]]:
+def find_backends(names: Sequence[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Open backends, each in a process of its own.
 
     Args:
@@ -210,7 +214,8 @@ def find_backends(names: Sequence[str]) -> tuple[dict[str, dict], dict[str, str]
     Returns:
         the machine of each that opens, and why the others do not.
     """
-    machines, against = {}, {}
+    machines: dict[str, dict[str, Any]] = {}
+    against: dict[str, str] = {}
     for name in names or [name for name, entry in CATALOGUE.items() if entry.device != "CPU"]:
         if CATALOGUE[name].installed is None:
             against[name] = f"not installed; {CATALOGUE[name].how}"

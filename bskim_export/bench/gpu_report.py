@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -27,7 +28,9 @@ class Report:
     """
 
     def __init__(self, path: Path | None):
-        self._path, self.results, self.unavailable = path, [], {}
+        self._path = path
+        self.results: list[dict[str, Any]] = []
+        self.unavailable: dict[str, str] = {}
         if path is None or not path.exists():
             return
         try:
@@ -38,11 +41,11 @@ class Report:
             raise InputError(f"'{path}' is there and was not written by this command. Name another file.")
         self.results = found["results"]
 
-    def holds(self, settings: dict) -> bool:
+    def holds(self, settings: dict[str, Any]) -> bool:
         """Return whether a combination was measured at these settings without a failure."""
         return any(r["settings"] == settings and not failed(r) for r in self.results)
 
-    def add(self, settings: dict, answer: dict) -> None:
+    def add(self, settings: dict[str, Any], answer: dict[str, Any]) -> None:
         """Keep the outcome of a combination, in place of an earlier one at the same settings."""
         self.results = [r for r in self.results if r["settings"] != settings]
         date = datetime.now(UTC).isoformat(timespec="seconds")
@@ -55,9 +58,9 @@ class Report:
             write_json(self._path, {"kind": KIND, "unavailable": self.unavailable, "results": self.results})
 
 
-def print_results(console: Console, results: Sequence[dict]) -> None:
+def print_results(console: Console, results: Sequence[dict[str, Any]]) -> None:
     """Print a table for each machine, bundle and backend."""
-    groups: dict[str, list[dict]] = {}
+    groups: dict[str, list[dict[str, Any]]] = {}
     for result in results:
         groups.setdefault(_title(result["settings"]), []).append(result)
     for title, group in groups.items():
@@ -92,9 +95,10 @@ def print_results(console: Console, results: Sequence[dict]) -> None:
     )
 
 
-def _title(settings: dict) -> str:
+def _title(settings: dict[str, Any]) -> str:
     machine = settings["machine"]
-    gpu, backend = machine["gpu"], f"{machine['backend']} {machine['backend_version']}"
+    gpu = machine["gpu"]
+    backend = f"{machine['backend']} {machine['backend_version']}"
     runs_on = f"{machine['cpu']}, {machine['threads']} threads"
     if gpu:
         runs_on = f"{gpu['name']}, driver {gpu['driver']}; {runs_on}"

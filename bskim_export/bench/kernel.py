@@ -73,7 +73,8 @@ class Case:
         lengths = np.repeat([p.length for p in patterns], counts)
         window = np.repeat(np.arange(len(counts)), counts)
         self.grid: Grid = build_grid(window, np.where(positions < lengths[:, None], np.float32(0), MASKED))
-        rng, shape = np.random.default_rng(0), (len(block), BLOCK_SIZE, heads, head_size)
+        rng = np.random.default_rng(0)
+        shape = (len(block), BLOCK_SIZE, heads, head_size)
         self.packed: list[Tensor] = [
             torch.tensor(rng.standard_normal(shape, np.float32), dtype=DTYPES[precision], device=device)
             for _ in range(3)
@@ -82,7 +83,8 @@ class Case:
             torch.tensor(a, device=device)
             for a in (self.grid.table, self.grid.mask, diagonal_rows(self.grid.back, self.grid, heads))
         )
-        self.scaling, self.device = head_size**-0.5, device
+        self.scaling = head_size**-0.5
+        self.device = device
 
     def kernel(self, with_diagonal: bool = True) -> tuple[Tensor, Tensor]:
         """Return the context of every cell and the diagonal blocks of every cell."""
@@ -112,7 +114,8 @@ class Case:
             return float(np.nan_to_num(np.abs(ours.double().cpu().numpy() - right), nan=np.inf).max())
 
         back = torch.tensor(self.grid.back, device=self.device)
-        fused, plain = self.kernel(), self.plain()
+        fused = self.kernel()
+        plain = self.plain()
         return {
             "kernel": max(furthest(fused[0][back], context), furthest(fused[1][back], diagonal)),
             "plain graph": max(furthest(plain[0][back], context), furthest(plain[1], diagonal)),

@@ -16,7 +16,8 @@ from typing import Any
 from bskim_export.atomic import write_atomic, write_json
 from bskim_export.bundle.checks import TOKENIZER, WEIGHTS, check_manifest
 from bskim_export.bundle.integrity import RECOPY, find_fault, hash_file, read_small, stamp_files
-from bskim_export.bundle.manifest import MANIFEST, EngineSet, Manifest, Model, decode, encode, require_seal
+from bskim_export.bundle.manifest import EngineSet, Manifest, Model
+from bskim_export.bundle.manifest_file import MANIFEST, decode, encode, require_seal
 from bskim_export.errors import BundleError
 
 REPORT = "report.json"
@@ -55,12 +56,10 @@ class Bundle:
         """
         named = Path(folder)
         try:
-            # Stamped before files are read: one that changes meanwhile shows.
-            bundle = cls(named.resolve(), _read_manifest(named))
+            resolved = named.resolve()
         except (RuntimeError, OSError, ValueError) as error:  # a loop of links, a name that is too long or holds NUL
-            if isinstance(error, BundleError):
-                raise
-            raise BundleError(f"'{str(folder)[:200]!s}' cannot be opened: {error}") from None
+            raise BundleError(f"'{str(folder)[:200]}' cannot be opened: {error}") from None
+        bundle = cls(resolved, _read_manifest(resolved, named))  # stamped before files are read: a change shows
         if verify:
             bundle._require_intact(named)
         return bundle
@@ -128,9 +127,9 @@ class Bundle:
             found = json.loads(read_small(path, LARGEST_MANIFEST))
         except FileNotFoundError:
             return {}
+        except BundleError:
+            raise
         except (ValueError, RecursionError) as error:
-            if isinstance(error, BundleError):
-                raise
             raise BundleError(f"'{path}' is not valid JSON ({error}). Delete it or copy it again.") from None
         if not isinstance(found, dict):
             raise BundleError(f"'{path}' holds no object. Delete it or copy it again.")
@@ -164,21 +163,22 @@ class Bundle:
             raise BundleError(f"{fault.replace(str(self.folder), str(named))} {RECOPY}")
 
     def _require_current(self) -> None:
-        if _read_manifest(self.folder).files != self.manifest.files:
+        if _read_manifest(self.folder, self.folder).files != self.manifest.files:
             raise BundleError(_replaced(self.folder))
 
 
-def _read_manifest(folder: Path) -> Manifest:
-    path = folder / MANIFEST
+def _read_manifest(folder: Path, named: Path) -> Manifest:
+    """Read and check the manifest in `folder`, which errors call `named`."""
+    where = str(named / MANIFEST)
     try:
-        content = read_small(path, LARGEST_MANIFEST)
+        content = read_small(folder / MANIFEST, LARGEST_MANIFEST)
     except FileNotFoundError:
         raise BundleError(
-            f"'{folder}' is not a bundle: it has no {MANIFEST}. Create one with: bskim-export MODEL --out {folder}"
+            f"'{named}' is not a bundle: it has no {MANIFEST}. Create one with: bskim-export MODEL --out {named}"
         ) from None
-    manifest = decode(content, str(path))
-    check_manifest(manifest, str(path))
-    require_seal(content, str(path))
+    manifest = decode(content, where)
+    check_manifest(manifest, where)
+    require_seal(content, where)
     return manifest
 
 

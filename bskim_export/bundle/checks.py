@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from bskim_export.bundle import tensors
-from bskim_export.bundle.manifest import REBUILD, EngineSet, Graph, Manifest, Model
+from bskim_export.bundle.manifest import EngineSet, Graph, Manifest, Model
+from bskim_export.bundle.manifest_file import REBUILD
 from bskim_export.errors import BundleError
 
 WEIGHTS = "onnx/weights.bin"
@@ -106,7 +107,8 @@ def _model_faults(model: Model) -> Iterator[Fault]:
 
 
 def _default_faults(manifest: Manifest) -> Iterator[Fault]:
-    defaults, limit = manifest.defaults, manifest.model.max_seq_len
+    defaults = manifest.defaults
+    limit = manifest.model.max_seq_len
     if not 1 <= defaults.max_seq_len <= limit:
         yield "defaults: max_seq_len", f"expected 1 to the model's {limit}, found {_short(defaults.max_seq_len)}"
     if not 0 <= defaults.doc_stride < defaults.max_seq_len:
@@ -119,9 +121,11 @@ def _default_faults(manifest: Manifest) -> Iterator[Fault]:
 
 
 def _stage_faults(manifest: Manifest) -> Iterator[Fault]:
-    stages, num_layers = manifest.stages, manifest.model.num_layers
+    stages = manifest.stages
+    num_layers = manifest.model.num_layers
     if not stages:
         yield "stages", "there is none"
+    # Layers: all of the model's, once each, a predictor behind every stage but the last.
     covered: list[int] = []
     for i, stage in enumerate(stages):
         last = i == len(stages) - 1
@@ -136,14 +140,18 @@ def _stage_faults(manifest: Manifest) -> Iterator[Fault]:
             break
     if covered != list(range(num_layers)):
         yield "stages", f"their layers are not 0 to {num_layers - 1}, once each and in order: {_short(covered)}"
+    # Graphs: named by their place, with the tensors that such a stage or predictor has.
     for i, stage in enumerate(stages):
-        inputs = tensors.LATER_STAGE_INPUTS if i else tensors.FIRST_STAGE_INPUTS
-        outputs = (tensors.LOGITS,) if i == len(stages) - 1 else (tensors.STAGE_OUTPUTS[:2], tensors.STAGE_OUTPUTS)
+        inputs: Sequence[str] = tensors.LATER_STAGE_INPUTS if i else tensors.FIRST_STAGE_INPUTS
+        outputs: Sequence[Sequence[str]] = (tensors.STAGE_OUTPUTS[:2], tensors.STAGE_OUTPUTS)
+        if i == len(stages) - 1:
+            outputs = (tensors.LOGITS,)
         yield from _graph_faults(manifest, stage.graph, f"stages[{i}]: graph", stage_file(i), inputs, outputs)
         if stage.skim is not None and stage.skim_layer is not None:
-            place, file = f"stages[{i}]: skim", predictor_file(stage.skim_layer)
-            outputs = (tensors.PREDICTOR_OUTPUTS,)
-            yield from _graph_faults(manifest, stage.skim, place, file, tensors.PREDICTOR_INPUTS, outputs)
+            place = f"stages[{i}]: skim"
+            file = predictor_file(stage.skim_layer)
+            gives = (tensors.PREDICTOR_OUTPUTS,)
+            yield from _graph_faults(manifest, stage.skim, place, file, tensors.PREDICTOR_INPUTS, gives)
             fed = {*stage.graph.output_names, *tensors.PREDICTOR_INPUTS} - (
                 set(tensors.STAGE_OUTPUTS) - set(stage.graph.output_names)
             )

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bskim_export.atomic import DISK_FULL_ERRNOS
-from bskim_export.bundle.manifest import MANIFEST
+from bskim_export.bundle.manifest_file import MANIFEST
 from bskim_export.errors import BundleError
 
 

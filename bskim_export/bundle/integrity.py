@@ -41,7 +41,7 @@ def find_fault(folder: Path, files: Mapping[str, str]) -> str | None:
 
 def stamp_files(folder: Path, files: Mapping[str, str]) -> Stamps:
     """Return the stamps of the files that are there."""
-    stamps = {}
+    stamps: Stamps = {}
     for name in files:
         try:
             found = os.stat(folder / name)

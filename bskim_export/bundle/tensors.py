@@ -60,7 +60,9 @@ DYNAMIC = {
 }
 """Axes whose size each run decides."""
 
-_HOST, _BETWEEN, _RESULT = Route.HOST_TO_GRAPH, Route.GRAPH_TO_GRAPH, Route.GRAPH_TO_HOST
+_HOST = Route.HOST_TO_GRAPH
+_BETWEEN = Route.GRAPH_TO_GRAPH
+_RESULT = Route.GRAPH_TO_HOST
 _ROWS = (
     Tensor("input_ids", "int64", ("blocks", "block_size"), _HOST, "token ids"),
     Tensor("token_type_ids", "int64", ("blocks", "block_size"), _HOST, "0 for the question, 1 for the passage; 0 where "
@@ -112,7 +114,7 @@ BETWEEN_ENGINES = frozenset(row.name for row in _ROWS if row.route is Route.GRAP
 
 
 class Sizes(Protocol):
-    """What of a model decides the fixed axes; `manifest.Model` has it."""
+    """The sizes of a model that decide the fixed axes; `manifest.Model` has them."""
 
     @property
     def block_size(self) -> int: ...
@@ -164,7 +166,8 @@ def specify(name: str, model: Sizes, precision: str) -> TensorSpec:
         >>> specify("residual", model, "fp16")
         TensorSpec(name='residual', dtype='float16', axes=['blocks', 32, 768])
     """
-    tensor, sizes = TENSORS[name], fixed_sizes(model)
+    tensor = TENSORS[name]
+    sizes = fixed_sizes(model)
     dtype = HIDDEN_DTYPES[precision] if tensor.dtype == HIDDEN else tensor.dtype
     axes: list[int | str] = []
     for axis in tensor.axes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from bskim_export.calibrate.workload import workload
 from bskim_export.evaluate.timing import interleaved
@@ -16,25 +17,45 @@ from bskim_export.runtime.policy import KeepSchedule, Policy
 from bskim_export.runtime.runner import Runner, WindowResult
 from bskim_export.runtime.windows import Window
 
-WINDOWS, PATTERNS, REPEATS = 8, 12, 5
+WINDOWS = 8
+"""Questions that are measured, of various lengths."""
+
+PATTERNS = 12
+"""Imposed patterns that each of them is run under, beside the dense model."""
+
+REPEATS = 5
+"""Runs of each of both, of which the median counts."""
+
+CURVE_REPEATS = 3
+"""The same where points of a curve are timed."""
 
 
 @dataclass(frozen=True)
 class Price:
-    """seconds: per unit of each of `workload.FEATURES`; error: the median relative error of the fit."""
+    """Seconds per unit of work, and how well they explain the measured times.
+
+    seconds: per unit of each of `workload.FEATURES`
+    error: the median relative error of the fit
+    """
 
     seconds: list[float]
     error: float
 
 
 class Imposed(KeepSchedule):
-    """A keep schedule of which only some layers' predictors run."""
+    """A keep schedule of which only some layers' predictors run.
+
+    Args:
+        shares: see KeepSchedule
+        layers: whose predictors run
+    """
 
     def __init__(self, shares: Sequence[float], layers: Sequence[int]):
         super().__init__(shares)
         self.layers = frozenset(layers)
 
     def scores(self, layer: int) -> bool:
+        """Return whether this layer's predictor runs."""
         return layer in self.layers
 
 
@@ -54,15 +75,17 @@ def measure_price(
     by_length = sorted(questions, key=lambda own: sum(len(w.input_ids) for w in own))
     chosen = [by_length[i] for i in np.linspace(0, len(by_length) - 1, WINDOWS).astype(int)]
     policies: list[Imposed | None] = [None, *_patterns(runner, seed)]
-    work, seconds = [], []
+    work: list[npt.NDArray[np.float64]] = []
+    seconds: list[float] = []
     for own in chosen:
         runs = [partial(runner.run, own, policy) for policy in policies]
         seconds += np.median(interleaved(runs, REPEATS), axis=0).tolist()
         work += [_work(runner, own, run(), policy) for run, policy in zip(runs, policies, strict=True)]
         progress(1)
-    work, seconds = np.array(work), np.array(seconds)
-    price = fit(work, seconds)
-    return Price(price.tolist(), float(np.median(np.abs(work @ price / seconds - 1))))
+    done = np.array(work)
+    measured = np.array(seconds)
+    price = fit(done, measured)
+    return Price(price.tolist(), float(np.median(np.abs(done @ price / measured - 1))))
 
 
 def measure_seconds(
@@ -70,29 +93,38 @@ def measure_seconds(
     questions: Sequence[Sequence[Window]],
     policies: Sequence[Policy],
     progress: Callable[[int], None] = lambda done: None,
-) -> np.ndarray:
-    """Return seconds per question of each policy, float64 [policies]: questions alone, policies in turns, medians."""
+) -> npt.NDArray[np.float64]:
+    """Return seconds per question of each policy, float64 [policies]: questions alone, policies in turns, medians.
+
+    Args:
+        answerer: whose runner and options are used, not its policy
+        questions: the windows of each question
+        progress: called with 1 for each question
+    """
     total = np.zeros(len(policies))
     for own in questions:
         runs = [partial(replace(answerer, policy=policy).run, [own]) for policy in policies]
-        total += np.median(interleaved(runs, 3), axis=0)
+        total += np.median(interleaved(runs, CURVE_REPEATS), axis=0)
         progress(1)
     return total / len(questions)
 
 
-def fit(work: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """Return the prices, none below 0, with the least squared relative error.
+def fit(work: npt.NDArray[np.float64], seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the prices, none below 0, with the least squared relative error: float64 [features].
 
     Args:
-        work: float [n, features]
-        seconds: float [n]
+        work: float64 [n, features]
+        seconds: float64 [n]
 
     Example:
         >>> fit(np.array([[1.0, 1.0], [1.0, 2.0], [1.0, 4.0]]), np.array([3.0, 5.0, 9.0])).round(6).tolist()
         [1.0, 2.0]
     """
+    # Each run explains 1: then all count alike, short ones and long ones.
     relative = work / seconds[:, None]
-    price, active = np.zeros(work.shape[1]), list(range(work.shape[1]))
+    price = np.zeros(work.shape[1])
+    active = list(range(work.shape[1]))
+    # Least squares; the feature with the most negative price is left out until none is negative.
     while active:
         values = np.linalg.lstsq(relative[:, active], np.ones(len(seconds)), rcond=None)[0]
         if values.min() >= 0:
@@ -103,6 +135,7 @@ def fit(work: np.ndarray, seconds: np.ndarray) -> np.ndarray:
 
 
 def _patterns(runner: Runner, seed: int) -> list[Imposed]:
+    """Return PATTERNS patterns: 1 to all predictors run, and two of three patterns drop blocks as well."""
     random = np.random.default_rng(seed)
     layers = runner.skim_layers
     depth = runner.model.num_layers
@@ -116,10 +149,13 @@ def _patterns(runner: Runner, seed: int) -> list[Imposed]:
 
 def _work(
     runner: Runner, windows: Sequence[Window], results: Sequence[WindowResult], policy: Imposed | None
-) -> np.ndarray:
-    layers = tuple(runner.skim_layers)
+) -> npt.NDArray[np.float64]:
+    """Return the `workload.FEATURES`, float64 [6], of one question's run."""
+    layers = runner.skim_layers
+    # Blocks of each window before the first skim point and after each, int64 [L + 1, W].
     after = [np.array([(r.dropped_after > layer).sum() for r in results]) for layer in layers]
     live = np.array([[len(r.dropped_after) for r in results], *after])
     scored = np.array([policy is not None and policy.scores(layer) for layer in layers])
     protected = np.array([w.question_blocks for w in windows])
-    return workload(runner.model, layers, live, protected, scored, np.array([0]))[0]
+    features: npt.NDArray[np.float64] = workload(runner.model, layers, live, protected, scored, np.array([0]))[0]
+    return features

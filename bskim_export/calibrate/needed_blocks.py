@@ -1,4 +1,4 @@
-"""Which blocks a question needs: those that hold a gold answer.
+"""The blocks that a question needs: those that hold a gold answer.
 
 An *occurrence* is one gold answer in one window that holds all of it; its blocks are those with any of its tokens. A
 question has one occurrence for each gold answer and each such window. It **needs** one of them whole: it is **lost**
@@ -14,6 +14,7 @@ longer than a window's overlap) needs nothing, cannot be lost, and is left out w
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from bskim_export.data.question import Question
 from bskim_export.runtime.windows import Window
@@ -22,13 +23,15 @@ from bskim_export.runtime.windows import Window
 def occurrences(question: Question, windows: Sequence[Window], block_size: int) -> list[tuple[int, int, int]]:
     """Return (window, first block, last block) of every gold answer in every window that holds all of it, no two
     the same."""
-    found = set()
+    found: set[tuple[int, int, int]] = set()
     for w, window in enumerate(windows):
         passage = np.flatnonzero(window.is_passage)
         offsets = np.array(window.encoding.offsets)[passage]
         for text, start in zip(question.answers, question.starts, strict=True):
             end = start + len(text)
+            # The tokens of the answer: those whose characters overlap it.
             inside = passage[(offsets[:, 0] < end) & (offsets[:, 1] > start)]
+            # An answer that runs past an edge where a neighbouring window goes on is not whole in this one.
             cut_before = w > 0 and offsets[0, 0] > start
             cut_behind = w < len(windows) - 1 and offsets[-1, 1] < end
             if len(inside) and not cut_before and not cut_behind:
@@ -36,16 +39,19 @@ def occurrences(question: Question, windows: Sequence[Window], block_size: int) 
     return sorted(found)
 
 
-def lost(occurrence_question: np.ndarray, whole: np.ndarray, questions: int) -> np.ndarray:
+def lost(
+    occurrence_question: npt.NDArray[np.int64], whole: npt.NDArray[np.bool_], questions: int
+) -> npt.NDArray[np.bool_]:
     """Return bool [questions]: which have occurrences, but none that is whole.
 
     Args:
-        occurrence_question: int [O], the question of each occurrence
+        occurrence_question: int64 [O], the question of each occurrence
         whole: bool [O], whether all its blocks were kept
 
     Example:
         >>> lost(np.array([0, 0, 1, 1]), np.array([False, True, False, False]), 3).tolist()
         [False, True, False]
     """
-    needs = np.bincount(occurrence_question, minlength=questions) > 0
-    return needs & (np.bincount(occurrence_question[whole], minlength=questions) == 0)
+    needing: npt.NDArray[np.bool_] = np.bincount(occurrence_question, minlength=questions) > 0
+    answerable: npt.NDArray[np.bool_] = np.bincount(occurrence_question[whole], minlength=questions) > 0
+    return needing & ~answerable

@@ -2,6 +2,7 @@
 work, and nobody who only calibrates has to install it (the JSON needs nothing)."""
 
 from pathlib import Path
+from typing import Any
 
 from bskim_export.errors import missing_extra
 
@@ -9,25 +10,29 @@ SUFFIXES = (".svg", ".png", ".pdf")
 
 
 def check_plotting() -> None:
-    """Raise MissingExtraError if matplotlib is not there: before hours of work, not after."""
+    """Raise MissingExtraError if matplotlib is not there. To be called before hours of work, not after."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise missing_extra("matplotlib", "plot", "Drawing the curve") from error
 
 
-def plot_curve(curve: dict, path: Path) -> None:
+def plot_curve(curve: dict[str, Any], path: Path) -> None:
     """Draw F1 against the speed-up in MACs, simulated as lines and true runs as dots, and the measured speed-up in
     time beside it.
 
     Args:
         curve: what `bskim-calibrate --curve` writes as JSON
         path: an .svg, .png or .pdf
+
+    Raises:
+        MissingExtraError: matplotlib is not there.
     """
     check_plotting()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    # Without pyplot: no global state of matplotlib changes, and no display is looked for.
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     FigureCanvasAgg(figure)
     macs, time = figure.subplots(1, 2)
@@ -42,6 +47,7 @@ def plot_curve(curve: dict, path: Path) -> None:
     time.set_xlabel("measured: faster than dense (x)\none question alone")
     widest = max([1.2, *(p["speedup_macs"] for p in curve["points"] if p["f1_drop"] < 5)])
     macs.set_xlim(0.95, 1.05 * widest)
+    # Both show the same range of F1: the curves go on far below what anybody would deploy.
     for axes in (macs, time):
         axes.set_ylim(-5, 1)
         axes.set_ylabel("F1 against dense (points)")

@@ -14,10 +14,13 @@ class Recipe:
     """The questions to calibrate thresholds on, and the goal: `max_f1_drop` or `risk`, one of the two.
 
     dataset: a data set's name or file
-    sample: calibration questions, drawn at random; held_out: further ones, only to report on; seed: of the draw
+    sample: questions to calibrate thresholds on, drawn at random
+    held_out: further ones, only to report on
+    seed: of the draw
     max_f1_drop: points of F1 that skimming may cost on average
-    risk, confidence: the share of questions that may lose an answer block they needed, and how sure that must be
-    objective: what the cheapest thresholds are cheapest in, "macs" or "latency"
+    risk: instead, the share of questions that may lose an answer block they needed
+    confidence: how sure that must be
+    objective: the cost to save, one of OBJECTIVES
     max_seq_len: positions of a window; default: the bundle's
     """
 
@@ -46,7 +49,11 @@ def load_recipe(name_or_path: str) -> Recipe:
 
 
 def override(recipe: Recipe, **options: Any) -> Recipe:
-    """Return the recipe with the options that are not None; a goal among them replaces the recipe's goal."""
+    """Return the recipe with the options that are not None; a goal among them replaces the recipe's goal.
+
+    Raises:
+        InputError: the result makes no sense.
+    """
     given = {name: value for name, value in options.items() if value is not None}
     if "max_f1_drop" in given or "risk" in given:
         recipe = replace(recipe, max_f1_drop=None, risk=None)
@@ -54,7 +61,7 @@ def override(recipe: Recipe, **options: Any) -> Recipe:
 
 
 def check(recipe: Recipe) -> Recipe:
-    """Return the recipe; raise InputError if its values cannot be meant."""
+    """Return the recipe; raise InputError if its values make no sense."""
     if recipe.max_f1_drop is not None and recipe.risk is not None:
         raise InputError("Ask for --max-f1-drop or for --risk, not for both: each chooses the thresholds.")
     if recipe.objective not in OBJECTIVES:

@@ -2,19 +2,24 @@
 
 Angelopoulos, Bates, Candès, Jordan, Lei: "Learn then Test: Calibrating Predictive Algorithms to Achieve Risk Control",
 arXiv:2110.01052. Each candidate's null hypothesis is that its risk exceeds the promised one. With losses of 0 or 1 over
-independent questions, the binomial tail is an exact p-value. Candidates are tested in an order
-that was fixed before looking at the certification questions, each at the full level 1 - confidence, and testing stops
-at the first that cannot be rejected (fixed sequence testing): the chance that any candidate with a
-risk above the promised one is certified is at most 1 - confidence, whatever the data and the model.
+independent questions, the binomial tail is an exact p-value.
+
+Candidates are tested in an order that was fixed before looking at the certification questions, each at the full level
+1 - confidence. Testing stops at the first that cannot be rejected (fixed sequence testing). Then the chance that any
+candidate with a risk above the promised one is certified is at most 1 - confidence, whatever the data and the model.
 """
 
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from bskim_export.errors import InputError
+
+Candidate = TypeVar("Candidate")
 
 
 def binomial_p_value(losses: int, questions: int, risk: float) -> float:
@@ -26,6 +31,7 @@ def binomial_p_value(losses: int, questions: int, risk: float) -> float:
     """
     if risk <= 0:
         return 1.0  # no number of questions without a loss shows that there never is one
+    # Each term as the exp of a sum of logs: factorials of thousands of questions fit no float.
     term = [
         _log_choose(questions, k) + k * math.log(risk) + (questions - k) * math.log1p(-risk) for k in range(losses + 1)
     ]
@@ -54,7 +60,7 @@ def needed_questions(risk: float, confidence: float) -> int:
         149
     """
     questions = max(1, math.ceil(math.log(1 - confidence) / math.log1p(-risk)))
-    # the quotient is rounded: believe the p-value
+    # The quotient is rounded: believe the p-value.
     return questions if binomial_p_value(0, questions, risk) <= 1 - confidence else questions + 1
 
 
@@ -72,14 +78,19 @@ def check_size(questions: int, risk: float, confidence: float) -> None:
 
 
 def fixed_sequence(
-    candidates: Iterable, losses: Callable[[object], int], questions: int, risk: float, confidence: float
-) -> list[tuple[object, int, float]]:
+    candidates: Iterable[Candidate],
+    losses: Callable[[Candidate], int],
+    questions: int,
+    risk: float,
+    confidence: float,
+) -> list[tuple[Candidate, int, float]]:
     """Test candidates in their order, up to and including the first that is not certified.
 
     Args:
         candidates: in an order that does not depend on the certification questions
         losses: counts a candidate's losses among the certification questions
         questions: how many those are
+        risk, confidence: what is to be certified
 
     Returns:
         [(candidate, losses, p-value)]; certified are those whose p-value is at most 1 - confidence: all but perhaps
@@ -101,7 +112,7 @@ def _log_choose(n: int, k: int) -> float:
 
 @dataclass(frozen=True)
 class Splits:
-    """What became of the promise over many splits.
+    """How often the promise held over many splits.
 
     certified: splits in which some candidate was certified
     broken: splits in which the unseen questions then lost more than promised
@@ -117,7 +128,7 @@ class Splits:
     worst_loss: float
 
 
-def check_splits(lost: np.ndarray, splits: int, risk: float, confidence: float, seed: int) -> Splits:
+def check_splits(lost: npt.NDArray[np.bool_], splits: int, risk: float, confidence: float, seed: int) -> Splits:
     """Certify on a random quarter of the questions and look at a random half of them, many times.
 
     That is `bskim-calibrate --risk` on half of a data set, of which a quarter finds candidates and a quarter certifies
@@ -134,15 +145,21 @@ def check_splits(lost: np.ndarray, splits: int, risk: float, confidence: float, 
         >>> check_splits(np.zeros((1, 600), bool), 10, 0.02, 0.95, seed=0)
         Splits(certified=10, broken=0, broken_overall=0, mean_loss=0.0, worst_loss=0.0)
     """
-    random, questions = np.random.default_rng(seed), lost.shape[1]
-    quarter, half = questions // 4, questions // 2
+    random = np.random.default_rng(seed)
+    questions = lost.shape[1]
+    quarter = questions // 4
+    half = questions // 2
     check_size(quarter, risk, confidence)
-    overall, chosen, losses = lost.mean(axis=1), [], []
+    overall = lost.mean(axis=1)
+    chosen: list[int] = []
+    losses: list[float] = []
     for _ in range(splits):
+        # Certify on the first quarter of a random order.
         order = random.permutation(questions)
-        counts = lost[:, order[:quarter]].sum(axis=1)
+        counts: list[int] = lost[:, order[:quarter]].sum(axis=1).tolist()
         tested = fixed_sequence(range(len(lost)), counts.__getitem__, quarter, risk, confidence)
         passed = [i for i, _, p in tested if p <= 1 - confidence]
+        # Look at the last half, which nothing was chosen on.
         if passed:
             chosen.append(passed[-1])
             losses.append(float(lost[passed[-1], order[-half:]].mean()))

@@ -1,5 +1,8 @@
-"""One calibration, from questions to thresholds and evidence. Every step that takes long is kept in a work directory,
-so that the same call after a kill goes on where it was and ends with the same thresholds, bit for bit."""
+"""One threshold calibration, from questions to thresholds and evidence.
+
+Every step that takes long is kept in a work directory, so that the same call after a kill goes on where it was and ends
+with the same thresholds, bit for bit.
+"""
 
 import random
 from collections.abc import Callable, Sequence
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bskim_export.calibrate.budget import choose, dense_f1
 from bskim_export.calibrate.certify import candidates, certify
@@ -24,7 +28,7 @@ from bskim_export.calibrate.summary import by_layer, compare
 from bskim_export.calibrate.threshold_path import find_threshold_path
 from bskim_export.calibrate.true_runs import agreement, run_truly
 from bskim_export.data.question import Question
-from bskim_export.errors import BundleError
+from bskim_export.errors import BundleError, InputError
 from bskim_export.evaluate.loop import cut_windows
 from bskim_export.runtime.pipeline import QAPipeline
 from bskim_export.runtime.policy import Thresholds
@@ -33,12 +37,18 @@ from bskim_export.runtime.windows import Window
 TIMED = 32
 """Questions over which points of the curve are timed."""
 
+PRICED = 256
+"""Questions among which those are chosen whose work is measured for a price."""
+
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it was just done, and the total."""
+"""Called with a step's description, how much of it was just done, and the total."""
+
+Choice = tuple[npt.NDArray[np.float64], dict[str, Any]]
+"""Thresholds, float64 [L], and the evidence for them."""
 
 
 class Session:
-    """The calibration of one bundle.
+    """The threshold calibration of one bundle.
 
     Args:
         pipeline: the bundle; its own thresholds play no part
@@ -46,10 +56,16 @@ class Session:
         recipe: the goal and the draw
         work_dir: where finished work is kept
         machine: all that times depend on (backend, version, threads)
+        progress: called as steps go on
+
+    Attributes:
+        calibration: the questions that thresholds are chosen on
+        held_out: further questions, which are only reported on
+        layers: the bundle's skim layers
 
     Raises:
         BundleError: the bundle has no predictors.
-        InputError: the data set is too small for the goal.
+        InputError: the recipe's windows are longer than the bundle takes.
     """
 
     def __init__(
@@ -64,7 +80,7 @@ class Session:
         bundle = pipeline.bundle
         if not bundle.skim_layers:
             raise BundleError(
-                "This bundle has no skim predictors, so there is nothing to calibrate: every block is computed. "
+                "This bundle has no skim predictors, so it has no thresholds to calibrate: every block is computed. "
                 "bskim-train --freeze gives a model some without changing its answers."
             )
         self._answerer = pipeline.answerer(pipeline.options(max_seq_len=recipe.max_seq_len))
@@ -83,14 +99,18 @@ class Session:
         """Choose thresholds and return the evidence; its "thresholds" are what the bundle should have.
 
         Raises:
-            InputError: a question cannot be run, or there are too few for the promised risk.
+            InputError: the recipe has no goal, a question cannot be run, none has an answer, or there are too few
+                for the promised risk.
         """
         if self._recipe.objective == "latency":
             self._price = self._measure_price()
-        by_goal = self._within_budget if self._recipe.max_f1_drop is not None else self._at_risk
-        thresholds, evidence = by_goal()
+        if self._recipe.max_f1_drop is not None:
+            thresholds, evidence = self._within_budget(self._recipe.max_f1_drop)
+        else:
+            thresholds, evidence = self._at_risk(self._risk())
         if self.held_out:
-            dense, outcome = (self._run(self.held_out, "held-out", t) for t in (0 * thresholds, thresholds))
+            dense = self._run(self.held_out, "held-out", self._zero())
+            outcome = self._run(self.held_out, "held-out", thresholds)
             evidence["held_out"] = compare(outcome, dense)
         return {
             "recipe": asdict(self._recipe),
@@ -102,16 +122,19 @@ class Session:
         }
 
     def curve(self) -> dict[str, Any]:
-        """Return the whole trade-off: simulated on the calibration questions, and true runs, timed, of a few points on
-        the held-out ones, or on the calibration questions if there are none."""
+        """Return the whole trade-off: simulated on the questions that thresholds are searched on, and true runs, timed,
+        of a few points on the held-out ones, or on the former if there are none.
+
+        Raises:
+            InputError: a question cannot be run, or none has an answer.
+        """
         simulator = self._simulator(self._searched())
         points = trade_off(simulator, find_threshold_path(simulator, dense_f1(simulator)))
         questions, name = (self.held_out, "held-out") if self.held_out else (self.calibration, "calibration")
-        zero = np.zeros(len(self.layers))
         measured = measure_points(
             measured_points(points),
-            lambda t: self._run(questions, name, t),
-            self._run(questions, name, zero),
+            partial(self._run, questions, name),
+            self._run(questions, name, self._zero()),
             partial(self._seconds, questions[:TIMED]),
         )
         return {
@@ -123,7 +146,7 @@ class Session:
             "measured": measured,
         }
 
-    def losses(self, simulated: bool) -> tuple[np.ndarray, list[np.ndarray]]:
+    def losses(self, simulated: bool) -> tuple[npt.NDArray[np.bool_], list[npt.NDArray[np.float64]]]:
         """Find candidates on the calibration questions and run each over the held-out ones, for `check_splits`.
 
         Args:
@@ -133,26 +156,28 @@ class Session:
             bool [candidates, n], which of the held-out questions that need a block each candidate loses; thresholds.
 
         Raises:
-            InputError: there are too few questions for the promised risk.
+            InputError: the recipe promises no risk, or there are too few questions for the promised one.
         """
-        needs = np.array([bool(occurrences(q, self._windows(q), self._block_size)) for q in self.held_out])
-        certifying = int(needs.sum()) // 4
-        check_size(certifying, self._recipe.risk, self._recipe.confidence)
-        simulator = self._simulator(self.calibration)
-        found = candidates(simulator, certifying, self._recipe.risk, self._recipe.confidence)
+        risk = self._risk()
+        confidence = self._recipe.confidence
+        needing = np.array([self._needs_a_block(q) for q in self.held_out])
+        certifying = int(needing.sum()) // 4
+        check_size(certifying, risk, confidence)
+        found = candidates(self._simulator(self.calibration), certifying, risk, confidence)
         run = self._simulator(self.held_out).run if simulated else partial(self._run, self.held_out, "held-out")
-        return np.array([run(t).lost[needs] for t in found]), found
+        return np.array([run(t).lost[needing] for t in found]), found
 
-    def _within_budget(self) -> tuple[np.ndarray, dict]:
+    def _within_budget(self, max_f1_drop: float) -> Choice:
+        """Choose the cheapest thresholds that cost at most so many points of F1."""
         simulator = self._simulator(self.calibration)
-        seen, half = simulator.record, len(self.calibration) // 2
-        halves = tuple(
-            Simulator(seen.part(*cut), simulator.model, simulator.price)
-            for cut in ((0, half), (half, len(seen.windows)))
+        middle = len(self.calibration) // 2
+        halves = (
+            Simulator(simulator.record.part(0, middle), simulator.model, simulator.price),
+            Simulator(simulator.record.part(middle, len(self.calibration)), simulator.model, simulator.price),
         )
         run = partial(self._run, self.calibration, "calibration")
-        dense = run(np.zeros(len(self.layers)))
-        budget = choose(simulator, halves, self._recipe.max_f1_drop, run, dense)
+        dense = run(self._zero())
+        budget = choose(simulator, halves, max_f1_drop, run, dense)
         thresholds = budget.path.thresholds[budget.point]
         return thresholds, {
             "calibration": compare(budget.confirmed, dense),
@@ -165,15 +190,18 @@ class Session:
             "simulation": agreement(simulator.run(thresholds), budget.confirmed),
         }
 
-    def _at_risk(self) -> tuple[np.ndarray, dict]:
-        risk, confidence = self._recipe.risk, self._recipe.confidence
-        selection, certification = self._searched(), self.calibration[len(self.calibration) // 2 :]
-        needing = sum(bool(occurrences(q, self._windows(q), self._block_size)) for q in certification)
+    def _at_risk(self, risk: float) -> Choice:
+        """Choose the cheapest thresholds that are certified to lose at most this share of questions."""
+        confidence = self._recipe.confidence
+        # Candidates are found on one half of the questions and tested on the other.
+        selection = self._searched()
+        certification = self.calibration[len(selection) :]
+        needing = sum(self._needs_a_block(q) for q in certification)
         check_size(needing, risk, confidence)
-        simulator = self._simulator(selection)
+        found = candidates(self._simulator(selection), needing, risk, confidence)
         run = partial(self._run, certification, "certification")
-        dense = run(np.zeros(len(self.layers)))
-        certified = certify(candidates(simulator, needing, risk, confidence), run, dense, needing, risk, confidence)
+        dense = run(self._zero())
+        certified = certify(found, run, dense, needing, risk, confidence)
         return certified.thresholds, {
             "calibration": compare(certified.outcome, dense),
             "selection_questions": len(selection),
@@ -185,9 +213,18 @@ class Session:
             ],
         }
 
+    def _risk(self) -> float:
+        if self._recipe.risk is None:
+            raise InputError("The recipe has no goal: set max_f1_drop or risk.")
+        return self._recipe.risk
+
     def _searched(self) -> list[Question]:
         """Return the questions that thresholds are searched on."""
         return self.calibration[: len(self.calibration) // 2] if self._recipe.risk else self.calibration
+
+    def _zero(self) -> npt.NDArray[np.float64]:
+        """Return the thresholds of the dense model, float64 [L]."""
+        return np.zeros(len(self.layers))
 
     def _simulator(self, questions: Sequence[Question]) -> Simulator:
         price = np.array(self._price["seconds"]) if self._price else None
@@ -200,25 +237,31 @@ class Session:
             self._records[folder] = record(self._answerer, questions, folder, step)
         return self._records[folder]
 
-    def _run(self, questions: Sequence[Question], name: str, thresholds: np.ndarray) -> Outcome:
+    def _run(self, questions: Sequence[Question], name: str, thresholds: npt.NDArray[np.float64]) -> Outcome:
         what = f"Running {name} questions, {'skimmed' if thresholds.any() else 'dense'}"
         step = partial(self._step, what, len(questions))
-        folder = self._folder(questions)
-        return run_truly(self._answerer, questions, thresholds, folder, step)
+        return run_truly(self._answerer, questions, thresholds, self._folder(questions), step)
 
-    def _measure_price(self) -> dict:
-        def measure() -> dict:
+    def _measure_price(self) -> dict[str, Any]:
+        some = self.calibration[:PRICED]
+
+        def measure() -> dict[str, Any]:
             step = partial(self._step, "Measuring what work costs", WINDOWS)
             windows = [self._windows(q) for q in some]
             return asdict(measure_price(self._answerer.runner, windows, self._recipe.seed, step))
 
-        some = self.calibration[:256]
-        return remembered(self._folder(some) / f"price-{fingerprint(self._machine)}.json", measure)
+        price: dict[str, Any] = remembered(self._folder(some) / f"price-{fingerprint(self._machine)}.json", measure)
+        return price
 
-    def _seconds(self, questions: Sequence[Question], thresholds: list[np.ndarray]) -> np.ndarray:
-        policies = [Thresholds(dict(zip(self.layers, map(float, t), strict=True))) for t in thresholds]
+    def _seconds(
+        self, questions: Sequence[Question], thresholds: Sequence[npt.NDArray[np.float64]]
+    ) -> npt.NDArray[np.float64]:
+        policies = [Thresholds(by_layer(self.layers, t)) for t in thresholds]
         step = partial(self._step, "Timing points of the curve", len(questions))
         return measure_seconds(self._answerer, [self._windows(q) for q in questions], policies, step)
+
+    def _needs_a_block(self, question: Question) -> bool:
+        return bool(occurrences(question, self._windows(question), self._block_size))
 
     def _windows(self, question: Question) -> list[Window]:
         return cut_windows(self._answerer, question)
@@ -231,7 +274,7 @@ class Session:
 
 
 def draw(questions: Sequence[Question], recipe: Recipe) -> tuple[list[Question], list[Question]]:
-    """Return calibration and held-out questions, drawn at random without replacement.
+    """Return the questions to calibrate thresholds on, and held-out ones, drawn at random without replacement.
 
     A data set that is smaller than both together holds out a quarter at most.
     """

@@ -5,15 +5,21 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from bskim_export.atomic import write_atomic, write_json
 
 SHARD = 32
-"""Questions of one file. Also the unit of what a kill can cost."""
+"""Questions of one file: the most work that a kill can cost."""
+
+Item = TypeVar("Item")
+Arrays = dict[str, npt.NDArray[Any]]
+"""The arrays of one file, by name."""
 
 
 def fingerprint(value: Any) -> str:
@@ -34,8 +40,8 @@ def remembered(path: Path, compute: Callable[[], Any]) -> Any:
 
 
 def shards(
-    folder: Path, items: Sequence, compute: Callable[[Sequence], Mapping[str, np.ndarray]]
-) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    folder: Path, items: Sequence[Item], compute: Callable[[Sequence[Item]], Mapping[str, npt.NDArray[Any]]]
+) -> Iterator[tuple[int, Arrays]]:
     """Yield (number of items, arrays) for each run of SHARD items, computing only what `folder` does not hold yet.
 
     The items of a shard depend on nothing but their place, so an interrupted run and a whole one give the same arrays.
@@ -46,11 +52,15 @@ def shards(
         arrays = _load(path)
         if arrays is None:
             arrays = dict(compute(part))
-            write_atomic(path, lambda stream, arrays=arrays: np.savez(stream, **arrays))
+            write_atomic(path, partial(_save, arrays))
         yield len(part), arrays
 
 
-def _load(path: Path) -> dict[str, np.ndarray] | None:
+def _save(arrays: Arrays, stream: BinaryIO) -> None:
+    np.savez(stream, allow_pickle=False, **arrays)
+
+
+def _load(path: Path) -> Arrays | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}

@@ -1,8 +1,10 @@
 """Figures of a choice: scores, cost, kept blocks, with standard errors where two runs are compared."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bskim_export.bundle.manifest import Model
 from bskim_export.calibrate.record import Record
@@ -10,7 +12,7 @@ from bskim_export.calibrate.simulate import Outcome
 from bskim_export.evaluate.macs import dense_macs
 
 
-def summarise(outcome: Outcome, dense: Outcome) -> dict:
+def summarise(outcome: Outcome, dense: Outcome) -> dict[str, Any]:
     """Return EM and F1 (percent), GMACs a question, and what changed against the dense run of the same questions."""
     drop = 100 * (dense.f1 - outcome.f1)
     return {
@@ -25,7 +27,7 @@ def summarise(outcome: Outcome, dense: Outcome) -> dict:
     }
 
 
-def compare(outcome: Outcome, dense: Outcome) -> dict:
+def compare(outcome: Outcome, dense: Outcome) -> dict[str, Any]:
     """Return both rows over one set of questions."""
     return {
         "questions": len(dense.f1),
@@ -39,6 +41,6 @@ def paper_speedup(outcome: Outcome, record: Record, model: Model) -> float:
     return float(len(record.blocks) * dense_macs(model, 512) / outcome.macs.sum())
 
 
-def by_layer(layers: Sequence[int], thresholds: Sequence[float]) -> dict[int, float]:
-    """Return thresholds by the number of their layer."""
-    return {layer: float(value) for layer, value in zip(layers, thresholds, strict=True)}
+def by_layer(layers: Sequence[int], thresholds: npt.NDArray[np.float64]) -> dict[int, float]:
+    """Return thresholds, float64 [L], by the number of their layer."""
+    return dict(zip(layers, thresholds.tolist(), strict=True))

@@ -5,12 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from bskim_export.blocks import KEPT
 from bskim_export.calibrate.needed_blocks import lost, occurrences
-from bskim_export.calibrate.record import text_hash
 from bskim_export.calibrate.simulate import Outcome
-from bskim_export.calibrate.store import fingerprint, shards
+from bskim_export.calibrate.spans import text_hash
+from bskim_export.calibrate.store import Arrays, fingerprint, shards
 from bskim_export.data.question import Question
 from bskim_export.evaluate.loop import evaluate
 from bskim_export.runtime.answering import Answerer
@@ -20,7 +21,7 @@ from bskim_export.runtime.policy import Thresholds
 def run_truly(
     answerer: Answerer,
     questions: Sequence[Question],
-    thresholds: np.ndarray,
+    thresholds: npt.NDArray[np.float64],
     folder: Path,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Outcome:
@@ -28,18 +29,19 @@ def run_truly(
 
     Args:
         answerer: whose runner and options are used, not its policy
-        thresholds: float [L], one per skim layer; all 0 is the dense model
+        thresholds: float64 [L], one per skim layer; all 0 is the dense model
         folder: where finished shards are; named by `work_key`
         progress: called with the number of questions that were just done
 
     Raises:
         InputError: a question cannot be run.
     """
-    policy = Thresholds(dict(zip(answerer.runner.skim_layers, map(float, thresholds), strict=True)))
-    skimming = replace(answerer, policy=policy)
+    values = [float(t) for t in thresholds]
+    skimming = replace(answerer, policy=Thresholds(dict(zip(answerer.runner.skim_layers, values, strict=True))))
     parts = []
-    own = folder / f"run-{fingerprint([float(t) for t in thresholds])}"
-    for done, arrays in shards(own, questions, lambda part: _run_shard(skimming, part)):
+    for done, arrays in shards(
+        folder / f"run-{fingerprint(values)}", questions, lambda part: _run_shard(skimming, part)
+    ):
         parts.append(arrays)
         progress(done)
     return Outcome(**{name: np.concatenate([p[name] for p in parts]) for name in parts[0]})
@@ -58,7 +60,8 @@ def agreement(simulated: Outcome, true: Outcome) -> dict[str, float]:
     }
 
 
-def _run_shard(answerer: Answerer, questions: Sequence[Question]) -> dict[str, np.ndarray]:
+def _run_shard(answerer: Answerer, questions: Sequence[Question]) -> Arrays:
+    """Return the fields of the outcome of these questions."""
     done = list(evaluate(answerer, questions, together=len(questions)))
     # Each occurrence of a gold answer: its question, and whether all its blocks were kept.
     found: list[int] = []
@@ -73,6 +76,6 @@ def _run_shard(answerer: Answerer, questions: Sequence[Question]) -> dict[str, n
         "answer": np.array([text_hash(one.text) for one in done]),
         "macs": np.array([one.macs for one in done]),
         "kept": np.array([one.kept for one in done]),
-        "lost": lost(np.array(found, int), np.array(whole, bool), len(questions)),
+        "lost": lost(np.array(found, np.int64), np.array(whole, bool), len(questions)),
         "stays": np.concatenate([r.dropped_after == KEPT for one in done for r in one.results]),
     }

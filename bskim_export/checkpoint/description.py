@@ -1,4 +1,4 @@
-"""A model as the runtime sees it: shapes and special positions."""
+"""Describes a model to the runtime: its shapes, its special tokens and positions."""
 
 from tokenizers import Tokenizer
 
@@ -8,16 +8,17 @@ from bskim_export.model.qa import BlockSkimForQuestionAnswering
 
 
 def describe(model: BlockSkimForQuestionAnswering, tokenizer_json: str, source: str) -> Model:
-    """Return what the runtime must know of a model.
+    """Return a model's description: everything that the runtime must know of it.
 
     Args:
         tokenizer_json: the contents of its tokenizer.json
-        source: what it is called
+        source: the name of the model, for people to read
 
     Raises:
         CheckpointError: the tokenizer does not fit the model.
     """
-    config, tokenizer = model.config, Tokenizer.from_str(tokenizer_json)
+    config = model.config
+    tokenizer = Tokenizer.from_str(tokenizer_json)
     if tokenizer.get_vocab_size() > config.vocab_size:
         raise CheckpointError(
             f"The tokenizer has {tokenizer.get_vocab_size()} tokens, the model only {config.vocab_size}: "
@@ -28,7 +29,9 @@ def describe(model: BlockSkimForQuestionAnswering, tokenizer_json: str, source: 
         raise CheckpointError(
             "The tokenizer adds no special tokens around a question and a passage; is it this model's?"
         )
-    offset, shape = model.family.position_offset, model.layer_shape(0)
+    shape = model.layer_shape(0)
+    offset = model.family.position_offset
+    predictor = model.predictor(model.skim.layers[0]) if model.skim.layers else None
     return Model(
         family=config.model_type,
         source=source,
@@ -44,8 +47,8 @@ def describe(model: BlockSkimForQuestionAnswering, tokenizer_json: str, source: 
         pad_token_id=config.pad_token_id,
         cls_token_id=pair.ids[0],
         predictor=model.skim.predictor,
-        predictor_macs=next((p.macs for p in model.predictors.values()), 0),
-        predictor_question_macs=next((p.question_macs for p in model.predictors.values()), 0),
+        predictor_macs=0 if predictor is None else predictor.macs,
+        predictor_question_macs=0 if predictor is None else predictor.question_macs,
         position_offset=offset,
         pad_position=offset - 1 if offset else None,
     )

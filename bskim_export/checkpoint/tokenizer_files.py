@@ -1,4 +1,4 @@
-"""Every way a tokenizer comes in: as a tokenizer.json, a vocabulary, or an object."""
+"""Reads tokenizers: from a tokenizer.json, from a vocabulary, or from an object."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from bskim_export.errors import CheckpointError
 
 
 def read_tokenizer(path: Path) -> str:
-    """Return the tokenizer of a Hugging Face directory as JSON.
+    """Return the tokenizer of a Hugging Face directory as JSON, as `tokenizer_json` does.
 
     Raises:
         CheckpointError: there is none, or it cannot be read.
@@ -33,11 +33,19 @@ def read_tokenizer(path: Path) -> str:
 
 
 def tokenizer_json(tokenizer: str | Tokenizer | PreTrainedTokenizerBase) -> str:
-    """Return the tokenizer as JSON, checked, without the padding and truncation that training left in it."""
+    """Return the tokenizer as JSON, checked, without the padding and truncation that training left in it.
+
+    Args:
+        tokenizer: the contents of a tokenizer.json, or a fast tokenizer
+
+    Raises:
+        CheckpointError: it is a slow tokenizer, or not a valid tokenizer.json.
+    """
     if isinstance(tokenizer, PreTrainedTokenizerBase):
-        tokenizer = getattr(tokenizer, "backend_tokenizer", None)
-        if tokenizer is None:
+        backend: Tokenizer | None = getattr(tokenizer, "backend_tokenizer", None)
+        if backend is None:
             raise CheckpointError("The tokenizer is a slow one; the runtime needs a fast one (tokenizer.json).")
+        tokenizer = backend
     try:
         own = Tokenizer.from_str(tokenizer if isinstance(tokenizer, str) else tokenizer.to_str())
     except Exception as error:  # tokenizers raises plain Exception

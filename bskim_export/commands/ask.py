@@ -1,13 +1,17 @@
 """bskim-ask: one question, one passage, and which parts of the passage were skimmed."""
 
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.text import Text
 
-from bskim_export.commands.common import backend_options, bundle_argument, command, console, open_for
+from bskim_export.commands.common import backend_options, bundle_argument, command, console, open_for, threshold_option
 from bskim_export.errors import InputError
+
+if TYPE_CHECKING:
+    from bskim_export.runtime.scoring import Answer
 
 _SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
@@ -19,7 +23,7 @@ _SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 @click.option(
     "--file", "path", type=click.Path(path_type=Path), help="A text file with the passage; - for standard input."
 )
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Instead of the bundle's thresholds.")
+@threshold_option
 @backend_options
 def main(
     bundle: Path,
@@ -50,7 +54,7 @@ def main(
     console.print(f"Skimmed   {skipped} of {len(context)} characters", highlight=False)
 
 
-def render_passage(context: str, answer: dict[str, Any]) -> Text:
+def render_passage(context: str, answer: "Answer") -> Text:
     """Return the passage with each skimmed range dimmed, in brackets and with its layer, and the answer marked."""
     passage = Text(context)
     passage.stylize("bold green", answer["start"], answer["end"])
@@ -73,6 +77,6 @@ def _read_passage(context: str | None, path: Path | None) -> str:
     if context is not None or path is None:
         raise InputError("Pass the passage with --context, or its file with --file.")
     try:
-        return click.get_text_stream("stdin").read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        return (sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"'{path}' cannot be read as UTF-8 text: {error}") from None

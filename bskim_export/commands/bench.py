@@ -12,10 +12,14 @@ from bskim_export.commands.common import (
     bundle_argument,
     command,
     console,
+    json_option,
+    limit_option,
+    max_seq_len_option,
     note,
     open_for,
     parse_numbers,
     seed_option,
+    threshold_option,
 )
 
 
@@ -29,7 +33,7 @@ from bskim_export.commands.common import (
     help="'squad' (the SQuAD 1.1 dev set that travels with the package: 10,570 questions), FILE (SQuAD format, 1.1 or "
     "2.0), mrqa:FILE, hotpotqa:FILE, or hub:NAME[[:CONFIG]:SPLIT]. Files may be gzipped.",
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="A random sample of N questions. [default: all]")
+@limit_option
 @seed_option
 @click.option(
     "--batch-size",
@@ -38,9 +42,9 @@ from bskim_export.commands.common import (
     show_default=True,
     help="Windows that run together when throughput is measured.",
 )
-@click.option("--max-seq-len", type=click.IntRange(min=1), help="Positions of a window. [default: the bundle's]")
+@max_seq_len_option
 @backend_options
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Instead of the bundle's thresholds.")
+@threshold_option
 @click.option(
     "--keep-schedule",
     metavar="1,0.5,0.3",
@@ -52,7 +56,7 @@ from bskim_export.commands.common import (
               "precision, whose dense model is one more row; speed-ups are then over that.")  # fmt: skip
 @click.option("--warm-up", is_flag=True, help="Run everything once before measuring, for the times of a process that "
               "has been up for long. OpenVINO compiles kernels for every new shape.")  # fmt: skip
-@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as JSON.")
+@json_option
 def main(
     bundle: Path,
     dataset: str,
@@ -77,7 +81,7 @@ def main(
     Answers are scored as SQuAD 1.1 and MRQA define it; if the data set has questions without an answer, as SQuAD 2.0
     does, and the model may then answer nothing.
     """
-    from rich.progress import track
+    from rich.progress import Progress
 
     from bskim_export.bench.report import print_table
     from bskim_export.bench.rows import make_rows, measure, paper_speedup, summarise
@@ -98,15 +102,13 @@ def main(
     questions = sample(found, limit, seed)
     backend = open_for(bundle, backend_name, threads, precision)
     pipeline = QAPipeline(bundle, threshold=threshold, backend=backend)
-    options = pipeline.options(
-        max_seq_len=max_seq_len, batch_size=batch_size, handle_impossible_answer=impossible
-    )  # fmt: skip
-    other = QAPipeline(baseline, threshold=0, backend=backend).answerer(options) if baseline else None
-    rows = make_rows(pipeline.answerer(options), keep_schedule, other)
+    options = pipeline.options(max_seq_len=max_seq_len, batch_size=batch_size, handle_impossible_answer=impossible)
+    other = QAPipeline(baseline, threshold=0, backend=backend) if baseline else None
+    rows = make_rows(pipeline.answerer(options), keep_schedule, other.answerer(options) if other else None)
     over = rows[-1] if baseline else rows[1]
-    bar = iter(track(range(2 * len(questions)), description="Measuring", console=console))
-    measure(rows, questions, lambda: next(bar, None), warm_up)
-    next(bar, None)
+    with Progress(console=console) as bar:
+        task = bar.add_task("Measuring", total=2 * len(questions))
+        measure(rows, questions, lambda: bar.advance(task), warm_up)
     report: dict[str, Any] = {
         "dataset": {
             "name": dataset,

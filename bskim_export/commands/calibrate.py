@@ -2,18 +2,28 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-import bskim_export
-from bskim_export.commands.common import backend_options, console, errors, handle_errors, note, open_for
+from bskim_export.commands.common import (
+    backend_options,
+    bundle_argument,
+    calibration_folder,
+    command,
+    console,
+    errors,
+    max_seq_len_option,
+    note,
+    open_for,
+)
 from bskim_export.errors import InputError
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.argument("engines", type=click.Path(path_type=Path), default="engines")
-@click.option("--recipe", metavar="NAME|FILE", help="A recipe that ships with the project (squad, squad-risk) or a "
-              "TOML file. Options given beside it override it.")  # fmt: skip
+@command
+@bundle_argument
+@click.option("--recipe", metavar="NAME|FILE", help="A recipe for threshold calibration that ships with the project "
+              "(squad, squad-risk) or a TOML file. Options given beside it override it.")  # fmt: skip
 @click.option("--dataset", metavar="SPEC", help="Questions with answers: squad (the packaged dev set), a file, ...; "
               "see docs/datasets.md. Best are passages that the model was not trained on, other than those that you "
               "report scores on.")  # fmt: skip
@@ -22,22 +32,29 @@ from bskim_export.errors import InputError
 @click.option("--risk", type=float, metavar="SHARE", help="Instead: at most this share of questions may lose an answer "
               "block that they needed ...")  # fmt: skip
 @click.option("--confidence", type=float, help="... with this confidence.  [default: 0.95]")
-@click.option("--objective", type=click.Choice(["macs", "latency"]), help="What to save: multiply-accumulates, or "
+@click.option("--objective", type=click.Choice(["macs", "latency"]), help="The cost to save: multiply-accumulates, or "
               "measured time on this machine.  [default: macs]")  # fmt: skip
-@click.option("--sample", type=int, metavar="N", help="Calibration questions, drawn at random.  [default: 1000]")
+@click.option("--sample", type=int, metavar="N", help="Questions to calibrate thresholds on, drawn at random.  "
+              "[default: 1000]")  # fmt: skip
 @click.option("--held-out", type=int, metavar="N", help="Further questions, only to report on.  [default: 500]")
 @click.option("--seed", type=int, help="Seed of the draw.  [default: 42]")
-@click.option("--max-seq-len", type=click.IntRange(min=1), help="Positions of a window.  [default: the bundle's]")
+@max_seq_len_option
 @click.option("--curve", type=click.Path(path_type=Path), metavar="FILE", help="Write the whole trade-off, F1 against "
               "MACs and measured time: FILE.json, and for an .svg, .png or .pdf the picture beside it.")  # fmt: skip
 @click.option("--work-dir", type=click.Path(path_type=Path), metavar="DIR", help="Keeps finished work, so that an "
-              "interrupted calibration goes on where it was.  [default: ENGINES.calibration]")  # fmt: skip
+              "interrupted threshold calibration goes on where it was.  [default: BUNDLE.calibration]")  # fmt: skip
 @backend_options
-@click.version_option(bskim_export.__version__)
-@handle_errors
-def main(engines, recipe, curve, work_dir, threads, precision, backend_name, **options):
-    """Choose the thresholds of the bundle ENGINES (default: engines/) and write them into it, with the evidence in its
-    report.json.
+def main(
+    bundle: Path,
+    recipe: str | None,
+    curve: Path | None,
+    work_dir: Path | None,
+    threads: int | None,
+    precision: str,
+    backend_name: str | None,
+    **options: Any,
+) -> None:
+    """Choose the thresholds of BUNDLE (default: engines/) and write them into it, with the evidence in its report.json.
 
     \b
     Examples:
@@ -46,7 +63,7 @@ def main(engines, recipe, curve, work_dir, threads, precision, backend_name, **o
       bskim-calibrate engines/ --recipe squad --curve curve.svg
     """
     from bskim_export.atomic import write_json
-    from bskim_export.calibrate.evidence import write_calibration
+    from bskim_export.bundle.bundle import MANIFEST, REPORT
     from bskim_export.calibrate.plot import SUFFIXES, check_plotting, plot_curve
     from bskim_export.calibrate.recipes import Recipe, load_recipe, override
     from bskim_export.calibrate.session import Session
@@ -61,16 +78,15 @@ def main(engines, recipe, curve, work_dir, threads, precision, backend_name, **o
         check_plotting()
     elif curve and curve.suffix != ".json":
         raise InputError(f"--curve writes .json, {', '.join(SUFFIXES)}; '{curve}' is neither.")
-    work_dir = work_dir or engines.with_name(f"{engines.resolve().name}.calibration")
-    backend = open_for(engines, backend_name, threads, precision)
+    backend = open_for(bundle, backend_name, threads, precision)
     machine = f"{backend.name} {backend.version}, {backend.precision}, {backend.threads} threads"
-    pipeline = QAPipeline(engines, backend=backend)
+    pipeline = QAPipeline(bundle, backend=backend)
     questions = answerable(read_questions(chosen.dataset, note))
     try:
         with Steps(console) as steps:
-            session = Session(pipeline, questions, chosen, work_dir, machine, steps)
+            session = Session(pipeline, questions, chosen, work_dir or calibration_folder(bundle), machine, steps)
             evidence = session.calibrate()
-            trade_off = session.curve() if curve else None
+            trade_off = session.curve() if curve else {}
     except KeyboardInterrupt:
         errors.print("Interrupted; the bundle is as it was. The same command goes on from here.")
         sys.exit(130)
@@ -78,8 +94,8 @@ def main(engines, recipe, curve, work_dir, threads, precision, backend_name, **o
         write_json(curve.with_suffix(".json"), trade_off)
         if curve.suffix != ".json":
             plot_curve(trade_off, curve)
-    write_calibration(engines, evidence, pipeline.manifest)
+    pipeline.bundle.write_calibration(evidence["thresholds"], evidence)
     print_evidence(console, evidence)
-    console.print(f"Thresholds: {engines / 'manifest.json'}. Evidence: {engines / 'report.json'}.", highlight=False)
+    console.print(f"Thresholds: {bundle / MANIFEST}. Evidence: {bundle / REPORT}.", highlight=False)
     if curve:
         console.print(f"Curve: {curve}.", highlight=False)

@@ -1,8 +1,18 @@
-"""What bskim-calibrate shows while it works and when it is done."""
+"""The progress of bskim-calibrate, and its evidence as tables."""
+
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from bskim_export.commands.common import note
@@ -25,12 +35,12 @@ def answerable(questions: list[Question]) -> list[Question]:
 
 
 class Steps(Progress):
-    """A bar for each step, advanced by calling."""
+    """A bar for each step; a call says which step has just done how much out of how much."""
 
     def __init__(self, console: Console):
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         super().__init__(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
-        self._current: dict[str, int] = {}
+        self._current: dict[str, TaskID] = {}
 
     def __call__(self, what: str, done: int, total: int) -> None:
         task = self._current.get(what)
@@ -39,7 +49,7 @@ class Steps(Progress):
         self.advance(task, done)
 
 
-def print_evidence(console: Console, evidence: dict) -> None:
+def print_evidence(console: Console, evidence: dict[str, Any]) -> None:
     """Print the thresholds, what was tested, and both rows on calibration and held-out questions."""
     _print_layers(console, evidence)
     if "tested" in evidence:
@@ -55,18 +65,18 @@ def print_evidence(console: Console, evidence: dict) -> None:
         )
 
 
-def _print_layers(console: Console, evidence: dict) -> None:
+def _print_layers(console: Console, evidence: dict[str, Any]) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for header in ("layer", "threshold", "blocks kept after it"):
         table.add_column(header, justify="right")
     kept = evidence["calibration"]["skim"]["kept_blocks"]
     for layer, threshold in evidence["thresholds"].items():
         shown = f"{threshold:.4g}" if threshold else "0 (predictor does not run)"
-        table.add_row(layer, shown, f"{kept[int(layer)]:.0%}")
+        table.add_row(str(layer), shown, f"{kept[layer]:.0%}")
     console.print(table)
 
 
-def _print_tests(console: Console, evidence: dict) -> None:
+def _print_tests(console: Console, evidence: dict[str, Any]) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for header in ("candidate", "lost", "p-value", ""):
         table.add_column(header, justify="right")
@@ -74,7 +84,8 @@ def _print_tests(console: Console, evidence: dict) -> None:
         verdict = "certified" if test["certified"] else "not certified"
         table.add_row(str(n), str(test["lost"]), f"{test['p_value']:.4f}", verdict)
     console.print(table)
-    recipe, needing = evidence["recipe"], evidence["certification_questions_that_need_a_block"]
+    recipe = evidence["recipe"]
+    needing = evidence["certification_questions_that_need_a_block"]
     if any(test["certified"] for test in evidence["tested"]):
         console.print(
             f"With {recipe['confidence']:.0%} confidence, at most {recipe['risk']:.1%} of questions lose an answer "
@@ -84,7 +95,7 @@ def _print_tests(console: Console, evidence: dict) -> None:
         console.print("No candidate was certified, so nothing is dropped: the thresholds are 0.", style="yellow")
 
 
-def _print_rows(console: Console, evidence: dict) -> None:
+def _print_rows(console: Console, evidence: dict[str, Any]) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for header in ("", "questions", "EM", "F1", "F1 drop", "lost", "GMACs", "fewer MACs"):
         table.add_column(header, justify="left" if not header else "right")
@@ -101,7 +112,7 @@ def _print_rows(console: Console, evidence: dict) -> None:
     console.print("± one standard error. lost: questions that lost an answer block they needed.", style="dim")
 
 
-def _print_budget(console: Console, evidence: dict) -> None:
+def _print_budget(console: Console, evidence: dict[str, Any]) -> None:
     error = evidence["expected_f1_drop_standard_error"]
     console.print(
         f"Expected on other questions, by two-fold estimate: an F1 drop of {evidence['expected_f1_drop']:.2f} "

@@ -1,4 +1,4 @@
-"""How long a fresh process takes from a bundle to its first answer, interpreter and imports included."""
+"""bskim cold-start: the time of a fresh process from a bundle to its first answer, interpreter and imports included."""
 
 import statistics
 import subprocess
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 
-from bskim_export.commands.common import console, handle_errors
+from bskim_export.bundle.bundle import Bundle
+from bskim_export.commands.common import bundle_argument, command, console
+from bskim_export.errors import BskimError
 
 SCRIPT = """
 import sys
@@ -18,17 +20,19 @@ assert answer["answer"]
 """
 
 
-@click.command()
-@click.argument("engines", type=click.Path(path_type=Path), default="engines")
-@click.option("--repeats", default=7, show_default=True)
-@handle_errors
-def main(engines, repeats):
-    """Print the median, least and most of several cold starts."""
+@command
+@bundle_argument
+@click.option("--repeats", type=click.IntRange(min=1), default=7, show_default=True, help="Processes to start.")
+def main(bundle: Path, repeats: int) -> None:
+    """Print the median, least and most of several cold starts of BUNDLE (default: engines/)."""
+    folder = Bundle.open(bundle).folder  # a bundle that cannot be used is one clear error here, and a traceback there
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", SCRIPT, str(engines)], check=True)
+        done = subprocess.run([sys.executable, "-c", SCRIPT, str(folder)], check=False)
         seconds.append(time.perf_counter() - start)
+        if done.returncode:
+            raise BskimError(f"The fresh process ended with exit code {done.returncode}; it says why above.")
     console.print(
         f"Process start to first answer: median {statistics.median(seconds):.2f} s "
         f"({min(seconds):.2f} to {max(seconds):.2f})",

@@ -6,7 +6,8 @@ Imports no numpy, so that `bskim --help` is there at once.
 import functools
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -14,7 +15,7 @@ import click
 from rich.console import Console
 
 import bskim_export
-from bskim_export.errors import BskimError, InputError
+from bskim_export.errors import BskimError, InputError, missing_extra
 
 if TYPE_CHECKING:
     from bskim_export.backends.base import Backend
@@ -41,6 +42,15 @@ dataset_option = click.option(
     help="The questions: squad (the packaged dev set), a file, ...; see docs/datasets.md.",
 )
 seed_option = click.option("--seed", type=int, default=42, show_default=True, help="Seed of the draw.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="A random sample of N questions.  [default: all]"
+)
+max_seq_len_option = click.option(
+    "--max-seq-len", type=click.IntRange(min=1), help="Positions of a window.  [default: the bundle's]"
+)
+threshold_option = click.option(
+    "--threshold", type=click.FloatRange(0, 1), help="For every layer, instead of the bundle's thresholds."
+)
 json_option = click.option(
     "--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures as JSON."
 )
@@ -70,6 +80,23 @@ def handle_errors(function: Callable[Parameters, None]) -> Callable[Parameters, 
             sys.exit(130)
 
     return wrapped
+
+
+@contextmanager
+def needs_extra(extra: str, purpose: str) -> Iterator[None]:
+    """Turn a failed import into the error that says which pip extra brings the library.
+
+    Args:
+        extra: the name of the pip extra
+        purpose: names the thing that needs the library; the message begins with it
+
+    Raises:
+        MissingExtraError: an import failed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise missing_extra(error.name or extra, extra, purpose) from error
 
 
 def note(message: str) -> None:

@@ -1,28 +1,54 @@
 """bskim compare: two bundles, or a bundle dense and skimming, on the same questions."""
 
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bskim_export.atomic import write_json
-from bskim_export.commands.common import backend_options, console, handle_errors, note, open_for
-
-
-@click.command()
-@click.argument("engines", type=click.Path(path_type=Path), default="engines")
-@click.argument("other", type=click.Path(path_type=Path), required=False)
-@click.option("--dataset", default="squad", show_default=True, metavar="SPEC", help="See docs/datasets.md.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="A random sample of N questions. [default: all]")
-@click.option("--seed", type=int, default=42, show_default=True)
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Instead of the bundle's thresholds.")
-@click.option(
-    "--max-seq-len", type=click.IntRange(min=1), help="Positions of a window. [default: the bundle's maximum]"
+from bskim_export.commands.common import (
+    backend_options,
+    bundle_argument,
+    command,
+    console,
+    dataset_option,
+    json_option,
+    limit_option,
+    note,
+    open_for,
+    seed_option,
+    threshold_option,
 )
+
+
+@command
+@bundle_argument
+@click.argument("other", type=click.Path(path_type=Path), required=False)
+@dataset_option
+@limit_option
+@seed_option
+@threshold_option
+@click.option("--max-seq-len", type=click.IntRange(min=1), help="Positions of a window.  [default: the bundle's; of "
+              "two bundles, the smaller]")  # fmt: skip
 @backend_options
-@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures as JSON.")
-@handle_errors
-def main(engines, other, dataset, limit, seed, threshold, max_seq_len, threads, precision, backend_name, json_path):
-    """Compare EM, F1 and MACs of the bundle ENGINES, dense and skimming. With OTHER: of the two bundles, both dense.
+@json_option
+def main(
+    bundle: Path,
+    other: Path | None,
+    dataset: str,
+    limit: int | None,
+    seed: int,
+    threshold: float | None,
+    max_seq_len: int | None,
+    threads: int | None,
+    precision: str,
+    backend_name: str | None,
+    json_path: Path | None,
+) -> None:
+    """Compare EM, F1 and MACs of BUNDLE (default: engines/), dense and skimming. With OTHER: of two bundles, both
+    dense.
 
     The difference in F1 comes with a 95 % bootstrap interval over questions. Where only some questions have supporting
     facts, those are shown apart. Nothing is timed, so this is the quick way to scores on a whole data set.
@@ -35,30 +61,36 @@ def main(engines, other, dataset, limit, seed, threshold, max_seq_len, threads, 
     from bskim_export.runtime.pipeline import QAPipeline
 
     questions = sample(read_questions(dataset, note), limit, seed)
-    backend = open_for(engines, backend_name, threads, precision)
-    dense = QAPipeline(engines, threshold=0, backend=backend)
+    backend = open_for(bundle, backend_name, threads, precision)
+    dense = QAPipeline(bundle, threshold=0, backend=backend)
     if other:
-        ways = {"ENGINES": dense, "OTHER": QAPipeline(other, threshold=0, backend=backend)}
+        ways = {"BUNDLE": dense, "OTHER": QAPipeline(other, threshold=0, backend=backend)}
     else:
-        ways = {"dense": dense, "skim": QAPipeline(engines, threshold=threshold, backend=backend)}
-    limits = {p.manifest.model.max_seq_len for p in ways.values()}
-    max_seq_len = max_seq_len or min(limits)
+        ways = {"dense": dense, "skim": QAPipeline(bundle, threshold=threshold, backend=backend)}
+    length = max_seq_len or min(p.options().max_seq_len for p in ways.values())
+    impossible = any(not q.gold for q in questions)
+    # Each bundle refuses a length that it does not take; both run at the settings of the first.
+    options, _ = [p.options(max_seq_len=length, handle_impossible_answer=impossible) for p in ways.values()]
     answers = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         for name, pipeline in ways.items():
-            task = bar.add_task(name, total=len(questions))
-            answers[name] = answer_all(
-                pipeline, questions, max_seq_len, min(128, max_seq_len // 2), lambda n, t=task: bar.advance(t, n)
-            )
-    report = {"dataset": dataset, "max_seq_len": max_seq_len, "seed": seed, "parts": figures(questions, answers)}
+            advance = partial(bar.advance, bar.add_task(name, total=len(questions)))
+            answers[name] = answer_all(pipeline.answerer(options), questions, advance)
+    report: dict[str, Any] = {
+        "dataset": dataset,
+        "max_seq_len": options.max_seq_len,
+        "seed": seed,
+        "options": asdict(options),
+        "parts": figures(questions, answers),
+    }
     if json_path:
         write_json(json_path, report)
     for part in report["parts"]:
         _print(part, dataset)
 
 
-def _print(part: dict, dataset: str) -> None:
+def _print(part: dict[str, Any], dataset: str) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 

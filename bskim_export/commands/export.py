@@ -3,12 +3,17 @@
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-import bskim_export
-from bskim_export.commands.common import console, handle_errors, parse_capability, parse_numbers
-from bskim_export.errors import CheckpointError, InputError, missing_extra
+from bskim_export.commands.common import command, console, needs_extra, parse_capability, parse_numbers
+from bskim_export.errors import CheckpointError, InputError
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from bskim_export.bundle.manifest import EngineSet, Model
 
 
 def list_backends(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -30,7 +35,7 @@ def list_backends(context: click.Context, parameter: click.Parameter, wanted: bo
     context.exit()
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@command
 @click.argument("model")
 @click.option(
     "--out",
@@ -60,11 +65,12 @@ def list_backends(context: click.Context, parameter: click.Parameter, wanted: bo
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16", "int8"]), default="fp32",
               show_default=True, help="Of the graphs. Below fp32, softmax, LayerNorm, the head and the predictors stay "
               "fp32.")  # fmt: skip
-@click.option("--recipe", metavar="NAME|FILE", help="For int8: the questions that it is calibrated on, and how: a "
-              "recipe that ships with the project (int8) or a TOML file.  [default: int8]")  # fmt: skip
+@click.option("--recipe", metavar="NAME|FILE", help="For INT8 calibration: the questions that it looks at, and its "
+              "method. A recipe that ships with the project (int8) or a TOML file.  [default: int8]")  # fmt: skip
 @click.option(
+    "--parity-questions",
     "--verify",
-    "verify_questions",
+    "parity_questions",
     type=click.IntRange(min=1),
     metavar="N",
     help="Questions of the SQuAD dev set on which the bundle must agree with PyTorch in fp32, block by block and "
@@ -84,10 +90,23 @@ def list_backends(context: click.Context, parameter: click.Parameter, wanted: bo
               "together in compiled engines.")  # fmt: skip
 @click.option("--list-backends", is_flag=True, is_eager=True, expose_value=False, callback=list_backends,
               help="Say which backends are installed, and how to get the others, and exit.")  # fmt: skip
-@click.version_option(bskim_export.__version__)
-@handle_errors
-def main(model, out, skim_layers, threshold, max_seq_len, precision, recipe, verify_questions, **options):
-    """Split MODEL into stages and skim predictors, export them to ONNX, and prove them against PyTorch.
+def main(
+    model: str,
+    out: Path,
+    skim_layers: list[int] | None,
+    threshold: float | None,
+    max_seq_len: int | None,
+    precision: str,
+    recipe: str | None,
+    parity_questions: int | None,
+    max_answer_change: float | None,
+    max_block_change: float | None,
+    max_f1_drop: float | None,
+    backend_name: str | None,
+    compute_capability: str | None,
+    max_batch: int,
+) -> None:
+    """Split MODEL into stages and skim predictors, export them to ONNX, and measure their parity with PyTorch.
 
     MODEL is a Hugging Face model directory, a hub id, or a model.pt written by bskim_export.save_checkpoint. BERT,
     MiniLM, ELECTRA, RoBERTa, DistilBERT and ALBERT question-answering models are supported. Predictors are found under
@@ -100,40 +119,38 @@ def main(model, out, skim_layers, threshold, max_seq_len, precision, recipe, ver
       bskim-export model.pt --out engines/ --precision fp16 --backend tensorrt-rtx --compute-capability 8.9
       bskim-export deepset/bert-base-cased-squad2 --out dense/
     """
-    try:
+    with needs_extra("export", "bskim-export"):
         from bskim_export.checkpoint.loading import load_checkpoint
         from bskim_export.export.exporter import export_bundle
+        from bskim_export.export.int8.recipe import Int8Calibration, load_int8_recipe
         from bskim_export.export.parity import limits_for
-    except ImportError as error:
-        raise missing_extra(error.name or "torch", "export", "bskim-export") from error
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from bskim_export.data.question import sample
     from bskim_export.data.squad import load_squad
 
-    backend_name, capability, max_batch = (options.pop(n) for n in ("backend_name", "compute_capability", "max_batch"))
-    limits = limits_for(precision, **options)
-    if capability and not backend_name:
-        raise InputError("--compute-capability says what to compile for; pass --backend tensorrt-rtx with it.")
+    limits = limits_for(precision, max_block_change, max_answer_change, max_f1_drop)
+    if compute_capability and not backend_name:
+        raise InputError("--compute-capability names the GPUs to compile for; pass --backend tensorrt-rtx with it.")
     if recipe is not None and precision != "int8":
-        raise InputError("--recipe says what INT8 is calibrated on; pass --precision int8 with it.")
+        raise InputError("--recipe is for INT8 calibration; pass --precision int8 with it.")
     with console.status(f"Loading {model}"):
         checkpoint = load_checkpoint(model, skim_layers)
         if threshold is not None:
             checkpoint.model.set_thresholds(threshold)
         if max_seq_len is not None:
             checkpoint.model.set_max_seq_len(max_seq_len)
-        questions = sample(load_squad("squad"), verify_questions) if verify_questions else None
-        calibration = _load_calibration(recipe or "int8") if precision == "int8" else None
-    engines = _plan_engines(checkpoint.describe(), backend_name, capability, max_batch) if backend_name else []
+        questions = sample(load_squad(), parity_questions) if parity_questions else None
+        int8 = Int8Calibration.of(load_int8_recipe(recipe or "int8")) if precision == "int8" else None
+    engines = _plan_engines(checkpoint.describe(), backend_name, compute_capability, max_batch)
     layers = checkpoint.model.skim.layers
     if not layers and threshold is not None:
         raise CheckpointError("--threshold has no meaning for this model: it has no skim predictors.")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
-        tasks = {}
+        tasks: dict[str, TaskID] = {}
 
-        def progress(what, done, total):
+        def progress(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 tasks[what] = bar.add_task(what, total=total)
             bar.update(tasks[what], completed=done, total=total)
@@ -143,7 +160,7 @@ def main(model, out, skim_layers, threshold, max_seq_len, precision, recipe, ver
             out,
             precision=precision,
             limits=limits,
-            calibration=calibration,
+            int8_calibration=int8,
             questions=questions,
             engines=engines,
             progress=progress,
@@ -177,18 +194,13 @@ def _size(folder: Path) -> int:
     return size
 
 
-def _plan_engines(model, backend_name: str, capabilities: str | None, max_batch: int) -> list:
+def _plan_engines(
+    model: "Model", backend_name: str | None, capabilities: str | None, max_batch: int
+) -> "list[EngineSet]":
+    """Return the sets of engines that TensorRT is to compile; none without a backend."""
+    if backend_name is None:
+        return []
     from bskim_export.backends.tensorrt_engine import make_set
 
     targets = [parse_capability(c) for c in capabilities.split(",")] if capabilities else [None]
     return [make_set(model, backend_name, target, max_batch) for target in targets]
-
-
-def _load_calibration(name: str):
-    from bskim_export.calibrate.recipes import load_int8_recipe
-    from bskim_export.data.question import sample
-    from bskim_export.data.readers import read_questions
-    from bskim_export.export.int8.ranges import Calibration
-
-    recipe = load_int8_recipe(name)
-    return Calibration(sample(read_questions(recipe.dataset), recipe.sample, recipe.seed), recipe.method)

@@ -4,25 +4,36 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 import bskim_export
-from bskim_export.backends.catalogue import CATALOGUE
-from bskim_export.backends.tensorrt import FULL, RTX
-from bskim_export.commands.common import console, handle_errors, note
+from bskim_export.commands.common import command, console, needs_extra, note
+from bskim_export.commands.random_bundle import export_random
 from bskim_export.errors import InputError
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def _known_backends(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse a backend that is not in the catalogue, which --help need not import."""
+    if names:
+        from bskim_export.backends.catalogue import CATALOGUE
+
+        for name in names:
+            if name not in CATALOGUE:
+                raise click.BadParameter(f"'{name}' is not one of {', '.join(CATALOGUE)}.")
+    return names
+
+
+@command
 @click.option("--shape", "shapes", multiple=True, default=("bert-base", "bert-large"), show_default=True,
               help="bert-base, bert-large or another that export-cost knows, with random weights; or the path of a "
               "bundle. Several may be given, and of the next options too.")  # fmt: skip
 @click.option("--batch-size", "batch_sizes", type=click.IntRange(min=1), multiple=True, default=(1, 8, 32),
               show_default=True, help="Windows that run together.")  # fmt: skip
 @click.option("--length", "lengths", type=click.IntRange(min=1), multiple=True, default=(128, 256, 384, 512),
-              show_default=True, help="What padded windows have, and others at most.")  # fmt: skip
-@click.option("--backend", "names", type=click.Choice(list(CATALOGUE)), multiple=True, metavar="NAME",
+              show_default=True, help="Positions of padded windows; others have at most so many.")  # fmt: skip
+@click.option("--backend", "names", callback=_known_backends, multiple=True, metavar="NAME",
               help="See `bskim-export --list-backends`; also one of the CPU.  [default: every one for a GPU that works "
               "here]")  # fmt: skip
 @click.option("--precision", type=click.Choice(["fp16", "fp32", "bf16"]), default="fp16", show_default=True,
@@ -38,8 +49,19 @@ from bskim_export.errors import InputError
               "use those that are there.  [default: they are thrown away]")  # fmt: skip
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write figures here after "
               "each combination; one that is there already, at the same settings, is not measured again.")  # fmt: skip
-@handle_errors
-def main(shapes, batch_sizes, lengths, names, precision, predictors, windows, repeats, tokenizer_of, out, json_path):
+def main(
+    shapes: tuple[str, ...],
+    batch_sizes: tuple[int, ...],
+    lengths: tuple[int, ...],
+    names: tuple[str, ...],
+    precision: str,
+    predictors: int | None,
+    windows: int,
+    repeats: int,
+    tokenizer_of: str,
+    out: Path | None,
+    json_path: Path | None,
+) -> None:
     """Time the three rows (dense padded, dense, skim) on recorded keep patterns of real questions.
 
     Every backend runs in a process of its own. What fails, for want of memory for example, is reported in its row, and
@@ -47,11 +69,13 @@ def main(shapes, batch_sizes, lengths, names, precision, predictors, windows, re
     """
     from rich.progress import Progress
 
+    from bskim_export.backends.tensorrt import FULL, RTX
     from bskim_export.bench.gpu import find_backends, measure_all
     from bskim_export.bench.gpu_report import Report, print_results
-    from bskim_export.bundle.manifest import read_manifest
+    from bskim_export.bundle.bundle import Bundle
 
-    report, used = Report(json_path), []
+    report = Report(json_path)
+    used: list[dict[str, Any]] = []
     with console.status("Opening backends"):
         machines, report.unavailable = find_backends(names)
     for name, why in report.unavailable.items():
@@ -66,7 +90,7 @@ def main(shapes, batch_sizes, lengths, names, precision, predictors, windows, re
             with Progress(console=console) as bar:
                 task = bar.add_task("", total=len(bundles) * len(machines) * len(batch_sizes) * len(lengths))
                 for shape, bundle in bundles.items():
-                    manifest = read_manifest(bundle)
+                    manifest = Bundle.open(bundle, verify=False).manifest
                     for name, machine in machines.items():
                         common = {
                             "shape": shape,
@@ -99,15 +123,16 @@ def main(shapes, batch_sizes, lengths, names, precision, predictors, windows, re
 
 def _find_bundle(precision: str, predictors: int | None, tokenizer_of: str, out: Path, shape: str) -> Path:
     """Return the bundle that is meant; a random model that is not in `out` yet is exported."""
-    from bskim_export.bench.random_models import SHAPES, UNJUDGED, export_random
-    from bskim_export.bundle.manifest import MANIFEST
+    from bskim_export.bundle.bundle import MANIFEST
 
     if (Path(shape) / MANIFEST).is_file():
         return Path(shape)
+    with needs_extra("export", f"A random {shape}"):
+        from bskim_export.bench.random_models import SHAPES
     if shape not in SHAPES:
         raise InputError(f"'{shape}' is neither a bundle nor one of the shapes {', '.join(SHAPES)}.")
     bundle = out / f"{shape}-{precision}{f'-{predictors}-predictors' if predictors else ''}"
     if not (bundle / MANIFEST).is_file():
-        options = UNJUDGED[:2] if precision == "fp32" else UNJUDGED
-        export_random(shape, tokenizer_of, bundle, precision, options, predictors)
+        with console.status(f"Exporting a random {shape} in {precision}"):
+            export_random(shape, tokenizer_of, bundle, precision, predictors=predictors)
     return bundle

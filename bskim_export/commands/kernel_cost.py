@@ -1,17 +1,17 @@
-"""bskim kernel-cost: the fused attention kernel on this GPU, checked and timed."""
+"""bskim kernel-cost: the fused attention kernel on this GPU, tested and timed."""
 
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bskim_export.atomic import write_json
-from bskim_export.commands.common import console, errors, handle_errors
-from bskim_export.errors import missing_extra
+from bskim_export.commands.common import command, console, errors, json_option, needs_extra
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@command
 @click.option("--heads", type=click.IntRange(min=1), multiple=True, default=(12, 16), show_default=True,
               help="Attention heads: BERT-base has 12, BERT-large 16. Several may be given, and of the next options "
               "too.")  # fmt: skip
@@ -20,23 +20,28 @@ from bskim_export.errors import missing_extra
 @click.option("--length", "lengths", type=click.IntRange(min=1), multiple=True, default=(128, 256, 384),
               show_default=True, help="Positions of a window at most.")  # fmt: skip
 @click.option("--precision", "precisions", type=click.Choice(["fp16", "bf16", "fp32"]), multiple=True,
-              default=("fp16",), show_default=True)  # fmt: skip
-@click.option("--head-size", type=click.IntRange(min=1), default=64, show_default=True)
+              default=("fp16",), show_default=True, help="Of the inputs.")  # fmt: skip
+@click.option("--head-size", type=click.IntRange(min=1), default=64, show_default=True, help="Columns of a head.")
 @click.option("--repeats", type=click.IntRange(min=1), default=30, show_default=True, help="Measurements of each way.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures as JSON.")
-@handle_errors
-def main(heads, batch_sizes, lengths, precisions, head_size, repeats, json_path):
-    """Compile the fused attention kernel, compare it with NumPy in float64 on ragged batches, and time it.
+@json_option
+def main(
+    heads: tuple[int, ...],
+    batch_sizes: tuple[int, ...],
+    lengths: tuple[int, ...],
+    precisions: tuple[str, ...],
+    head_size: int,
+    repeats: int,
+    json_path: Path | None,
+) -> None:
+    """Compile the fused attention kernel, test it against NumPy in float64 on ragged batches, and time it.
 
-    It is timed against the plain graph, which it replaces, and against torch's fused attention, which gives no diagonal
-    blocks. In Triton's interpreter (TRITON_INTERPRET=1) it is compared only. The exit code is 1 if it is wrong.
+    It is timed beside the plain graph, which it replaces, and torch's fused attention, which gives no diagonal blocks.
+    In Triton's interpreter (TRITON_INTERPRET=1) it is tested only. The exit code is 1 if it is wrong.
     """
-    try:
+    with needs_extra("torch-cuda", "bskim kernel-cost"):
         import torch
 
         from bskim_export.bench.kernel import choose_device, measure_kernel
-    except ImportError as error:
-        raise missing_extra(error.name or "torch", "torch-cuda", "kernel-cost") from error
     from rich.box import SIMPLE_HEAD
     from rich.progress import track
     from rich.table import Table
@@ -45,13 +50,13 @@ def main(heads, batch_sizes, lengths, precisions, head_size, repeats, json_path)
 
     device = choose_device(precisions)
     gpu = describe_gpu() if device.type == "cuda" else None
+    results: list[dict[str, Any]] = []
     report = {
         "gpu": gpu,
         "versions": {"torch": torch.__version__, "triton": _triton_version()},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "results": [],
+        "results": results,
     }
-    results: list[dict] = report["results"]
     cases = [(h, b, n, p) for p in precisions for h in heads for b in batch_sizes for n in lengths]
     for head, size, length, precision in track(cases, "Kernel", console=console):
         results.append(measure_kernel(head, head_size, size, length, precision, repeats, device))

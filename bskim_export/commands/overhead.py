@@ -1,31 +1,32 @@
-"""bskim overhead: what splitting a model into stages costs."""
+"""bskim overhead: the cost of splitting a model into stages."""
 
 from pathlib import Path
 
 import click
 
-from bskim_export.bench.staging_overhead import measure_overhead
-from bskim_export.commands.common import backend_options, console, handle_errors, open_for
-from bskim_export.data.question import sample
-from bskim_export.data.squad import load_squad
-from bskim_export.runtime.pipeline import QAPipeline
+from bskim_export.commands.common import backend_options, bundle_argument, command, console, open_for
 
 
-@click.command()
-@click.argument("engines", type=click.Path(path_type=Path), default="engines")
-@click.option("--windows", "count", default=64, show_default=True, help="Real SQuAD windows, unpadded.")
-@click.option("--repeats", default=7, show_default=True)
+@command
+@bundle_argument
+@click.option("--windows", "count", type=click.IntRange(min=1), default=64, show_default=True,
+              help="Real SQuAD windows, unpadded.")  # fmt: skip
+@click.option("--repeats", type=click.IntRange(min=1), default=7, show_default=True, help="Runs of each batch.")
 @backend_options
-@handle_errors
-def main(engines, count, repeats, threads, precision, backend_name):
-    """Print how much slower the staged model is than one whole graph when nothing is dropped."""
-    pipeline = QAPipeline(engines, backend=open_for(engines, backend_name, threads, precision))
-    limit = pipeline.manifest.model.max_seq_len
-    windows = [w for q in sample(load_squad(), count) for w in pipeline.windows(q.question, q.context, limit, 128)]
+def main(bundle: Path, count: int, repeats: int, threads: int | None, precision: str, backend_name: str | None) -> None:
+    """Print how much slower the stages of BUNDLE (default: engines/) are than one whole graph when nothing is
+    dropped."""
+    from bskim_export.bench.staging_overhead import measure_overhead
+    from bskim_export.data.question import sample
+    from bskim_export.data.squad import load_squad
+    from bskim_export.runtime.pipeline import QAPipeline
+
+    answerer = QAPipeline(bundle, backend=open_for(bundle, backend_name, threads, precision)).answerer()
+    windows = [w for q in sample(load_squad(), count) for w in answerer.windows(q.question, q.context)]
     windows = sorted(windows[:count], key=lambda w: len(w.input_ids))
     for size in (1, 8):
         batches = [windows[i : i + size] for i in range(0, len(windows), size)]
-        overhead = measure_overhead(pipeline, batches, repeats)
+        overhead = measure_overhead(answerer.runner, batches, repeats)
         console.print(
             f"batch {size}: staged with every predictor, nothing dropped: {overhead:+.1%} over one whole graph"
         )

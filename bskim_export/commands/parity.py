@@ -4,46 +4,60 @@ from pathlib import Path
 
 import click
 
-from bskim_export.commands.common import backend_options, console, handle_errors, note, open_for
-from bskim_export.errors import missing_extra
+from bskim_export.commands.common import (
+    backend_options,
+    bundle_argument,
+    command,
+    console,
+    dataset_option,
+    needs_extra,
+    note,
+    open_for,
+)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@command
 @click.argument("model")
-@click.argument("engines", type=click.Path(path_type=Path), default="engines")
-@click.option("--dataset", default="squad", show_default=True, metavar="SPEC", help="See docs/datasets.md.")
+@bundle_argument
+@dataset_option
 @click.option(
     "--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Questions, drawn at random."
 )
 @backend_options
-@handle_errors
-def main(model, engines, dataset, limit, threads, precision, backend_name):
-    """Count where the bundle ENGINES, exported from MODEL, and PyTorch in fp32 disagree: kept blocks, answers, F1.
+def main(
+    model: str,
+    bundle: Path,
+    dataset: str,
+    limit: int,
+    threads: int | None,
+    precision: str,
+    backend_name: str | None,
+) -> None:
+    """Count where BUNDLE (default: engines/), exported from MODEL, and PyTorch in fp32 disagree: kept blocks, answers,
+    F1.
 
-    Both skim at the bundle's thresholds, PyTorch by true removal, window by window.
+    Both skim at the bundle's thresholds and settings, PyTorch by true removal, window by window.
     """
-    try:
+    with needs_extra("export", "bskim parity"):
         from bskim_export.checkpoint.loading import load_checkpoint
-        from bskim_export.export.parity import compare
-    except ImportError as error:
-        raise missing_extra(error.name or "torch", "export", "parity") from error
-    from rich.progress import track
+        from bskim_export.export.parity import measure_parity
+    from rich.progress import Progress
 
     from bskim_export.data.question import sample
     from bskim_export.data.readers import read_questions
     from bskim_export.runtime.pipeline import QAPipeline
 
-    backend = open_for(engines, backend_name, threads, precision)
-    pipeline = QAPipeline(engines, backend=backend)
-    checkpoint = load_checkpoint(model, pipeline.manifest.skim_layers)
+    backend = open_for(bundle, backend_name, threads, precision)
+    pipeline = QAPipeline(bundle, backend=backend)
+    checkpoint = load_checkpoint(model, pipeline.bundle.skim_layers)
     questions = sample(read_questions(dataset, note), limit)
-    bar = iter(track(range(len(questions)), "Comparing with PyTorch", console=console))
-    next(bar)
-    parity = compare(pipeline, checkpoint.model, questions, lambda: next(bar, None))
+    with Progress(console=console) as bar:
+        task = bar.add_task("Comparing with PyTorch", total=len(questions))
+        parity = measure_parity(pipeline, checkpoint.model, questions, lambda: bar.advance(task))
     compared = parity.questions - parity.ties
     console.print(
-        f"{backend.name} {backend.version}, graphs in {pipeline.manifest.precision}, computed in {backend.precision}, "
-        f"against PyTorch on {compared} questions of {dataset} ({parity.ties} ties left out): "
+        f"{backend.name} {backend.version}, graphs in {pipeline.bundle.manifest.precision}, computed in "
+        f"{backend.precision}, against PyTorch on {compared} questions of {dataset} ({parity.ties} ties left out): "
         f"{parity.different_blocks} of {parity.blocks} blocks and {parity.different_answers} answers differ "
         f"({1 - parity.different_answers / max(1, compared):.1%} the same). "
         f"F1 {parity.f1:.2f}, PyTorch's {parity.f1_reference:.2f} ({parity.f1 - parity.f1_reference:+.2f}). "

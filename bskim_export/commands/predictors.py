@@ -1,42 +1,45 @@
-"""bskim predictors: what the predictors of a checkpoint know, layer by layer."""
+"""bskim predictors: how well the predictors of a checkpoint know answers, layer by layer."""
 
 import click
 
-from bskim_export.commands.common import console, handle_errors, note
+from bskim_export.commands.common import command, console, dataset_option, needs_extra, note, seed_option
 from bskim_export.errors import CheckpointError
 
 
-@click.command()
+@command
 @click.argument("model")
-@click.option("--dataset", default="squad", show_default=True, metavar="SPEC", help="See docs/datasets.md.")
-@click.option("--limit", type=click.IntRange(min=1), default=1500, show_default=True, metavar="N")
-@click.option("--seed", type=int, default=42, show_default=True)
-@handle_errors
-def main(model, dataset, limit, seed):
+@dataset_option
+@click.option("--limit", type=click.IntRange(min=1), default=1500, show_default=True, metavar="N",
+              help="A random sample of N questions.")  # fmt: skip
+@seed_option
+def main(model: str, dataset: str, limit: int, seed: int) -> None:
     """Print how well the predictors of the checkpoint MODEL tell blocks with an answer from others.
 
     The area under the ROC curve, and which share of passage blocks a layer must keep to keep 98, 99 and 99.5 % of the
     blocks with an answer. Nothing is dropped: each layer is judged by itself.
     """
+    with needs_extra("export", "bskim predictors"):
+        from bskim_export.checkpoint.loading import load_checkpoint
+        from bskim_export.training.features import Collator, make_features
+        from bskim_export.training.separation import RECALLS, measure_separation
     from rich.box import SIMPLE_HEAD
     from rich.progress import Progress
     from rich.table import Table
     from tokenizers import Tokenizer
 
-    from bskim_export.checkpoint.loading import load_checkpoint
     from bskim_export.data.question import sample
     from bskim_export.data.readers import read_questions
+    from bskim_export.runtime.options import RunOptions
     from bskim_export.runtime.windows import WindowMaker
-    from bskim_export.training.features import Collator, make_features
-    from bskim_export.training.separation import RECALLS, measure_separation
 
     checkpoint = load_checkpoint(model)
-    if not checkpoint.model.skim.layers:
+    skim = checkpoint.model.skim
+    if not skim.layers:
         raise CheckpointError(f"'{model}' has no predictors. Give it some: bskim-train --freeze --model {model}")
     questions = sample(read_questions(dataset, note), limit, seed)
     maker = WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), checkpoint.describe())
-    skim = checkpoint.model.skim
-    features = make_features(questions, maker, skim.max_seq_len, min(128, skim.max_seq_len // 2))
+    options = RunOptions.of_length(skim.max_seq_len)
+    features = make_features(questions, maker, options.max_seq_len, options.doc_stride)
     collator = Collator(skim.block_size, checkpoint.model.config.pad_token_id)
     with Progress(console=console) as bar:
         task = bar.add_task("Scoring", total=len(features))

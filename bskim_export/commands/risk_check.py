@@ -5,27 +5,50 @@ from pathlib import Path
 import click
 
 from bskim_export.commands.calibrate_report import Steps, answerable
-from bskim_export.commands.common import backend_options, console, handle_errors, note, open_for
+from bskim_export.commands.common import (
+    backend_options,
+    bundle_argument,
+    calibration_folder,
+    command,
+    console,
+    dataset_option,
+    note,
+    open_for,
+    seed_option,
+)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.argument("engines", type=click.Path(path_type=Path), default="engines")
-@click.option("--dataset", default="squad", show_default=True, metavar="SPEC", help="See docs/datasets.md.")
+@command
+@bundle_argument
+@dataset_option
 @click.option("--sample", type=click.IntRange(min=8), metavar="N", help="Questions of it.  [default: all]")
-@click.option("--splits", type=click.IntRange(min=1), default=200, show_default=True)
-@click.option("--risk", type=click.FloatRange(0, 1, True, True), default=0.02, show_default=True)
-@click.option("--confidence", type=click.FloatRange(0, 1, True, True), default=0.95, show_default=True)
+@click.option("--splits", type=click.IntRange(min=1), default=200, show_default=True, help="Draws of two parts.")
+@click.option("--risk", type=click.FloatRange(0, 1, True, True), default=0.02, show_default=True,
+              help="The share of questions that may lose an answer block that they needed ...")  # fmt: skip
+@click.option("--confidence", type=click.FloatRange(0, 1, True, True), default=0.95, show_default=True,
+              help="... with this confidence.")  # fmt: skip
 @click.option("--simulated", is_flag=True, help="Predict losses from one recorded pass, instead of a true run of every "
               "candidate.")  # fmt: skip
-@click.option("--seed", type=int, default=42, show_default=True)
-@click.option("--work-dir", type=click.Path(path_type=Path), help="[default: ENGINES.calibration]")
+@seed_option
+@click.option("--work-dir", type=click.Path(path_type=Path), metavar="DIR", help="Keeps finished work, so that an "
+              "interrupted command goes on where it was.  [default: BUNDLE.calibration]")  # fmt: skip
 @backend_options
-@handle_errors
 def main(
-    engines, dataset, sample, splits, risk, confidence, simulated, seed, work_dir, threads, precision, backend_name
-):
-    """Certify thresholds of the bundle ENGINES on one part of a data set, look at another, and count how often the
-    promise is broken there.
+    bundle: Path,
+    dataset: str,
+    sample: int | None,
+    splits: int,
+    risk: float,
+    confidence: float,
+    simulated: bool,
+    seed: int,
+    work_dir: Path | None,
+    threads: int | None,
+    precision: str,
+    backend_name: str | None,
+) -> None:
+    """Certify thresholds of BUNDLE (default: engines/) on one part of a data set, look at another, and count how often
+    the promise is broken there.
 
     A fifth of the questions, set aside, finds the candidates. Each of them is run truly, once, over all others, and
     these runs serve all splits. A split certifies on a quarter of the others, drawn at random, as bskim-calibrate
@@ -39,14 +62,13 @@ def main(
     from bskim_export.data.readers import read_questions
     from bskim_export.runtime.pipeline import QAPipeline
 
-    backend = open_for(engines, backend_name, threads, precision)
-    pipeline = QAPipeline(engines, backend=backend)
+    backend = open_for(bundle, backend_name, threads, precision)
+    pipeline = QAPipeline(bundle, backend=backend)
     questions = answerable(read_questions(dataset, note))
     total = min(len(questions), sample or len(questions))
     recipe = Recipe(dataset, total // 5, total - total // 5, seed, risk=risk, confidence=confidence)
-    work_dir = work_dir or engines.with_name(f"{engines.resolve().name}.calibration")
     with Steps(console) as steps:
-        session = Session(pipeline, questions, recipe, work_dir, backend.name, steps)
+        session = Session(pipeline, questions, recipe, work_dir or calibration_folder(bundle), backend.name, steps)
         lost, thresholds = session.losses(simulated)
     outcome = check_splits(lost, splits, risk, confidence, seed)
     how = "simulated" if simulated else "true runs"

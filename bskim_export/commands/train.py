@@ -3,18 +3,22 @@
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-import bskim_export
-from bskim_export.commands.common import console, errors, handle_errors, note, parse_numbers
-from bskim_export.errors import missing_extra
+from bskim_export.bundle.manifest import DOC_STRIDE
+from bskim_export.commands.common import command, console, errors, limit_option, needs_extra, note, parse_numbers
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 PRESET_NAMES = ["squad", "hotpotqa", "newsqa", "naturalquestions", "triviaqa", "searchqa"]
 
 
-def _parse(context, parameter, pairs):
-    parsed = {}
+def _parse(context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any] | None:
+    """Read NAME=VALUE pairs, each value as JSON or else as the text that it is."""
+    parsed: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
@@ -26,12 +30,12 @@ def _parse(context, parameter, pairs):
     return parsed or None
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@command
 @click.option("--model", required=True, metavar="DIR|HUB_ID|FILE",
               help="A pre-trained encoder, to be trained jointly; "
               "or a question-answering model, to be trained further or, with --freeze, given predictors.")  # fmt: skip
 @click.option("--dataset", required=True, metavar="SPEC",
-              help="What to learn from: a SQuAD-format FILE, mrqa:FILE, "
+              help="The questions to learn from: a SQuAD-format FILE, mrqa:FILE, "
               "hotpotqa:FILE, hub:NAME; see docs/datasets.md.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), default="model.pt", show_default=True,
               help="The checkpoint to write. model.training/ beside it keeps what an interrupted run needs to go on: "
@@ -48,38 +52,40 @@ def _parse(context, parameter, pairs):
               "attention blocks. map: over whole maps, for the paper's Figure 3; not exportable.")  # fmt: skip
 @click.option("--layers", metavar="0,2,4", callback=parse_numbers(int), help="Layers that get a predictor. "
               "[default: all]")  # fmt: skip
-@click.option("--block-size", type=click.IntRange(1, 512), default=32, show_default=True)
+@click.option("--block-size", type=click.IntRange(1, 512), default=32, show_default=True,
+              help="Positions of a block.")  # fmt: skip
 @click.option("--alpha", type=click.FloatRange(min=0), default=0.1, show_default=True,
               help="Harmony factor of the block loss; 0 trains the question-answering model alone.")  # fmt: skip
 @click.option("--beta", type=click.FloatRange(min=0, min_open=True), help="Balance factor of blocks with an answer. "
               "[default: the preset's]")  # fmt: skip
 @click.option("--layer-weights", metavar="2,1,1", callback=parse_numbers(float),
-              help="What each predictor's loss counts. [default: 1 each]")  # fmt: skip
+              help="The weight of each predictor's loss, first to last. [default: 1 each]")  # fmt: skip
 @click.option("--skim-training", is_flag=True, help="Hide refused blocks from later layers while training (the paper's "
               "Table 3, row 4).")  # fmt: skip
 @click.option("--evidence", is_flag=True, help="Label blocks with supporting facts positive too (Table 3, row 12).")
-@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True)
-@click.option("--batch-size", type=click.IntRange(min=1), help="[default: the preset's]")
+@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True,
+              help="Passes over the questions.")  # fmt: skip
+@click.option("--batch-size", type=click.IntRange(min=1), help="Windows of a step. [default: the preset's]")
 @click.option("--learning-rate", type=click.FloatRange(min=0), default=3e-5, show_default=True, help="Of the model.")
-@click.option("--predictor-learning-rate", type=click.FloatRange(min=0), default=1e-3, show_default=True)
+@click.option("--predictor-learning-rate", type=click.FloatRange(min=0), default=1e-3, show_default=True,
+              help="Of the predictors.")  # fmt: skip
 @click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Instead of the model's own. 0 is fastest.")
 @click.option("--max-seq-len", type=click.IntRange(min=8), help="Positions of a window. [default: the preset's]")
-@click.option("--doc-stride", type=click.IntRange(min=0), default=128, show_default=True)
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="A random sample of N questions. [default: all]")
-@click.option("--eval-dataset", metavar="SPEC", help="What EM and F1 are logged on after each epoch. [default: "
-              "questions held out of --dataset, with their passages]")  # fmt: skip
+@click.option("--doc-stride", type=click.IntRange(min=0), default=DOC_STRIDE, show_default=True,
+              help="Passage tokens that neighbouring windows share.")  # fmt: skip
+@limit_option
+@click.option("--eval-dataset", metavar="SPEC", help="The questions that EM and F1 are logged on after each epoch. "
+              "[default: questions held out of --dataset, with their passages]")  # fmt: skip
 @click.option("--eval-questions", type=click.IntRange(min=1), default=500, show_default=True, metavar="N",
               help="How many of them.")  # fmt: skip
 @click.option("--early-stopping", type=click.IntRange(min=1), metavar="N", help="End after N epochs without a better "
               "F1 there, with the best epoch's weights.")  # fmt: skip
 @click.option("--bf16", is_flag=True, help="Compute in bfloat16 where it is safe. Twice as fast on processors that "
               "have it, CPUs included.")  # fmt: skip
-@click.option("--seed", type=int, default=42, show_default=True)
+@click.option("--seed", type=int, default=42, show_default=True, help="Of all that is random.")
 @click.option("--training-arg", "trainer", multiple=True, metavar="NAME=VALUE", callback=_parse,
               help="A further argument of transformers.TrainingArguments, its value as JSON; repeatable.")  # fmt: skip
-@click.version_option(bskim_export.__version__)
-@handle_errors
-def main(model, dataset, out, preset, **options):
+def main(model: str, dataset: str, out: Path, preset: str, **options: Any) -> None:
     """Train a question-answering model that skims.
 
     Joint training (the default) minimises the question-answering loss plus alpha times the block loss of every layer:
@@ -93,14 +99,12 @@ def main(model, dataset, out, preset, **options):
       bskim-train --model microsoft/MiniLM-L12-H384-uncased --dataset train-v1.1.json --bf16
       bskim-train --model deepset/bert-base-cased-squad2 --dataset train-v1.1.json --freeze --epochs 3
     """
-    try:
+    with needs_extra("train", "bskim-train"):
         from transformers import set_seed
 
         from bskim_export.checkpoint.loading import load_checkpoint
         from bskim_export.training.run import train
         from bskim_export.training.settings import PRESETS, TrainSettings
-    except ImportError as error:
-        raise missing_extra(error.name or "accelerate", "train", "bskim-train") from error
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from bskim_export.data.question import hold_out, sample
@@ -124,9 +128,9 @@ def main(model, dataset, out, preset, **options):
     try:
         with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                       console=console) as bar:  # fmt: skip
-            tasks = {}
+            tasks: dict[str, TaskID] = {}
 
-            def progress(what, done, total):
+            def progress(what: str, done: int, total: int) -> None:
                 if what == "Training":
                     bar.stop()  # from here on the Trainer shows its own
                     return
@@ -141,7 +145,7 @@ def main(model, dataset, out, preset, **options):
     _print(report, out)
 
 
-def _print(report: dict, out: Path) -> None:
+def _print(report: dict[str, Any], out: Path) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 

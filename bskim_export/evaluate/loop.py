@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ from bskim_export.errors import InputError
 from bskim_export.evaluate.macs import dense_macs, window_macs
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.runner import WindowResult
+from bskim_export.runtime.scoring import Answer
 from bskim_export.runtime.windows import Window
 
 TOGETHER = 64
@@ -35,7 +35,7 @@ class Evaluated:
     question: Question
     windows: list[Window]
     results: list[WindowResult]
-    answers: list[dict[str, Any]]
+    answers: list[Answer]
     em: float
     f1: float
     macs: int
@@ -45,7 +45,7 @@ class Evaluated:
     @property
     def text(self) -> str:
         """Return the best answer."""
-        return str(self.answers[0]["answer"])
+        return self.answers[0]["answer"]
 
     @property
     def blocks(self) -> int:

@@ -21,7 +21,7 @@ def interleaved(runs: Sequence[Callable[[], object]], repeats: int) -> npt.NDArr
         run()
     seconds = np.empty((repeats, len(runs)))
     for r in range(repeats):
-        for i in np.roll(np.arange(len(runs)), -r):
+        for i in take_turns(range(len(runs)), r):
             start = time.perf_counter()
             runs[i]()
             seconds[r, i] = time.perf_counter() - start

@@ -15,7 +15,9 @@ class WindowAttention:
     """
 
     def __init__(self, real: Tensor, dropout: float, with_map: bool):
-        self._mask, self._dropout, self._with_map = real[:, None, None, :], dropout, with_map
+        self._mask = real[:, None, None, :]
+        self._dropout = dropout
+        self._with_map = with_map
         self.probabilities: Tensor | None = None
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:

@@ -13,6 +13,8 @@ def prune_heads(model: nn.Module, family: Family, pruned: Mapping[int, Iterable[
     """Remove attention heads from a Hugging Face model, in place.
 
     Args:
+        model: the question-answering model
+        family: its family
         pruned: per layer, the heads to remove; layers that share weights must name the same ones
 
     Raises:
@@ -21,8 +23,10 @@ def prune_heads(model: nn.Module, family: Family, pruned: Mapping[int, Iterable[
     """
     layers = family.layers(model)
     wanted: dict[int, tuple[nn.Module, list[int]]] = {}
+    # Check everything first, so that a model that is refused stays as it is.
     for i, layer in enumerate(layers):
-        heads, count = sorted(set(pruned.get(i, ()))), family.shape(layer).num_heads
+        heads = sorted(set(pruned.get(i, ())))
+        count = family.shape(layer).num_heads
         if bad := [h for h in heads if not 0 <= h < count]:
             raise CheckpointError(f"pruned_heads: layer {i} has heads 0 to {count - 1}; there is no head {bad}.")
         if wanted.setdefault(id(layer), (layer, heads))[1] != heads:
@@ -35,9 +39,11 @@ def prune_heads(model: nn.Module, family: Family, pruned: Mapping[int, Iterable[
             f"pruned_heads leaves {sorted(left)} heads in the layers: every layer must keep as many, at least 1."
         )
     for layer, heads in wanted.values():
+        # The features that stay: those of the remaining heads, in order.
         shape = family.shape(layer)
         keep = [h for h in range(shape.num_heads) if h not in heads]
         places = torch.cat([torch.arange(h * shape.head_size, (h + 1) * shape.head_size) for h in keep])
+        # Query, key and value lose outputs, and the output projection loses inputs.
         *inputs, output = family.projections(layer)
         for projection in inputs:
             _keep(projection, places, 0)
@@ -46,7 +52,11 @@ def prune_heads(model: nn.Module, family: Family, pruned: Mapping[int, Iterable[
 
 
 def _keep(linear: nn.Linear, places: torch.Tensor, dim: int) -> None:
-    """Keep only some outputs (dim 0) or inputs (dim 1) of a linear layer."""
+    """Keep only some outputs (dim 0) or inputs (dim 1) of a linear layer, in place.
+
+    Args:
+        places: int64, the features to keep
+    """
     linear.weight = nn.Parameter(linear.weight.detach().index_select(dim, places).clone())
     if dim == 0:
         linear.bias = nn.Parameter(linear.bias.detach()[places].clone())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from bskim_export.model.attention import WindowAttention
 from bskim_export.model.families import find_family
 from bskim_export.model.families.base import LayerShape
 from bskim_export.model.predictors import PREDICTORS
-from bskim_export.model.predictors.base import BlockView, reads_map, view_blocks
+from bskim_export.model.predictors.base import BlockView, SkimPredictor, reads_map, view_blocks
 from bskim_export.model.pruning import prune_heads
 from bskim_export.model.skim_config import SkimConfig, position_limit
 
@@ -39,8 +40,8 @@ class ReferenceOutput:
     """Outputs of a forward pass with true removal, for one window.
 
     start_logits, end_logits: [S], -inf where dropped
-    dropped_after: [K], the layer after which each block was dropped; `num_hidden_layers` if it never was
-    scores: per layer, the keep probability of each block that was still there: {block: probability}
+    dropped_after: int16 [K], the layer after which each block was dropped, `blocks.KEPT` if it never was
+    scores: for each layer that skimmed, the keep probability of each block that was still there: {block: probability}
     """
 
     start_logits: Tensor
@@ -75,13 +76,20 @@ class BlockSkimForQuestionAnswering(nn.Module):
         self.skim = skim or SkimConfig.from_hf(config)
         self.family = find_family(config)
         # Its own forward is what threshold 0 must reproduce, so it computes as plainly as possible.
-        self.backbone = AutoModelForQuestionAnswering.from_config(config, attn_implementation="eager")
+        self.backbone: nn.Module = AutoModelForQuestionAnswering.from_config(config, attn_implementation="eager")
         if pruned := getattr(config, "pruned_heads", None):
             prune_heads(self.backbone, self.family, {int(i): heads for i, heads in pruned.items()})
         self.predictors = self._fresh_predictors()
 
     def prune_heads(self, pruned: Mapping[int, Sequence[int]]) -> None:
-        """Remove attention heads, per layer; see pruning.prune_heads. Predictors start anew."""
+        """Remove attention heads, per layer. Predictors start anew.
+
+        Args:
+            pruned: per layer, the heads to remove
+
+        Raises:
+            CheckpointError: heads were pruned before, or as pruning.prune_heads says.
+        """
         if getattr(self.config, "pruned_heads", None):
             raise CheckpointError("The model's heads have been pruned already.")
         prune_heads(self.backbone, self.family, pruned)
@@ -102,6 +110,10 @@ class BlockSkimForQuestionAnswering(nn.Module):
         self.config.skim_predictor = predictor
         self.skim = replace(SkimConfig.from_hf(self.config, layers), max_seq_len=self.skim.max_seq_len)
         self.predictors = self._fresh_predictors()
+
+    def predictor(self, layer: int) -> SkimPredictor:
+        """Return the predictor of a layer that has one."""
+        return cast(SkimPredictor, self.predictors[str(layer)])
 
     def set_dropout(self, probability: float) -> None:
         """Set every dropout of the backbone, that of attention probabilities included."""
@@ -133,7 +145,7 @@ class BlockSkimForQuestionAnswering(nn.Module):
         question_mask: Tensor | None = None,
         skim: float | None = None,
     ) -> SkimOutput:
-        """Run all layers over all tokens, and every predictor (paper: how the model is trained).
+        """Run all layers over all tokens, and every predictor. The paper trains the model so.
 
         Args:
             input_ids, attention_mask, token_type_ids: int64 [B, S], S a multiple of the block size
@@ -148,18 +160,22 @@ class BlockSkimForQuestionAnswering(nn.Module):
             token_type_ids = torch.zeros_like(input_ids)
         if question_mask is None:
             question_mask = (token_type_ids == 0) & (attention_mask == 1) & token_type_ids.any(-1, keepdim=True)
-        hidden, real, question = self._embed(input_ids, token_type_ids), attention_mask.bool(), question_mask.bool()
-        skim_logits = {}
+        hidden = self._embed(input_ids, token_type_ids)
+        real = attention_mask.bool()
+        question = question_mask.bool()
+        skim_logits: dict[int, Tensor] = {}
         for i, layer in enumerate(self.family.layers(self.backbone)):
             hidden, view = self._run_layer(i, layer, hidden, real, question)
             if i in self.skim.layers:
-                skim_logits[i] = self.predictors[str(i)](view)
+                skim_logits[i] = self.predictor(i)(view)
                 if skim is not None:
+                    # Later layers take the tokens of a refused block for padding.
                     refused = view.passage & (skim_logits[i].float().softmax(-1)[..., 1] < skim)
                     real = real & ~refused.repeat_interleave(self.skim.block_size, dim=1)
         start, end = self.family.head(self.backbone)(hidden).unbind(-1)
         if skim is not None:
-            start, end = (logits.masked_fill(~real, DROPPED) for logits in (start, end))
+            start = start.masked_fill(~real, DROPPED)
+            end = end.masked_fill(~real, DROPPED)
         return SkimOutput(start, end, skim_logits)
 
     @torch.no_grad()
@@ -169,23 +185,25 @@ class BlockSkimForQuestionAnswering(nn.Module):
         attention_mask: Tensor,
         token_type_ids: Tensor,
         question_mask: Tensor,
-        guarded: Tensor,
+        protected: Tensor,
         thresholds: Mapping[int, float] | None = None,
     ) -> ReferenceOutput:
         """Run one window in the paper's order: after each whole layer, remove the blocks that its predictor refuses.
 
-        Everything that is exported is compared with this.
+        Export's parity check holds every bundle against this.
 
         Args:
             input_ids, attention_mask, token_type_ids, question_mask: int64 [S], S a multiple of the block size
-            guarded: bool [K], blocks that stay whatever the predictors say: those with a token of the question
-            thresholds: keep probability from which a block stays, per layer; default: the model's own
+            protected: bool [K], blocks that stay whatever the predictors say: at least those with a token of the
+                question
+            thresholds: keep probability from which a block stays, for each layer that skims; default: the model's own
         """
-        size, num_layers = self.skim.block_size, self.config.num_hidden_layers
+        size = self.skim.block_size
         if thresholds is None:
             thresholds = dict(zip(self.skim.layers, self.skim.thresholds, strict=True))
         hidden = self._embed(input_ids[None], token_type_ids[None])
-        real, question = attention_mask[None].bool(), question_mask[None].bool()
+        real = attention_mask[None].bool()
+        question = question_mask[None].bool()
         live = torch.arange(len(input_ids) // size)
         dropped = torch.full((len(live),), KEPT, dtype=torch.int16)
         scores: dict[int, dict[int, float]] = {}
@@ -193,13 +211,19 @@ class BlockSkimForQuestionAnswering(nn.Module):
             hidden, view = self._run_layer(i, layer, hidden, real, question)
             if i not in thresholds:
                 continue
-            keep_probability = self.predictors[str(i)](view)[0].softmax(-1)[:, 1]
+            # Score the blocks that are left. `live` says which blocks of the window they are.
+            keep_probability = self.predictor(i)(view)[0].softmax(-1)[:, 1]
             scores[i] = dict(zip(live.tolist(), keep_probability.tolist(), strict=True))
-            stay = (keep_probability >= thresholds[i]) | guarded[live]
+            # Decide, and write down after which layer each refused block was dropped.
+            stay = (keep_probability >= thresholds[i]) | protected[live]
             dropped[live[~stay]] = i
             live = live[stay]
+            # Remove the tokens of the refused blocks.
             tokens = stay.repeat_interleave(size)
-            hidden, real, question = hidden[:, tokens], real[:, tokens], question[:, tokens]
+            hidden = hidden[:, tokens]
+            real = real[:, tokens]
+            question = question[:, tokens]
+        # Put the logits of the tokens that are left where the tokens stood in the window.
         logits = torch.full((len(input_ids), 2), float("-inf"))
         positions = (live[:, None] * size + torch.arange(size)).flatten()
         logits[positions] = self.family.head(self.backbone)(hidden)[0]
@@ -213,14 +237,17 @@ class BlockSkimForQuestionAnswering(nn.Module):
     def views(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor, question_mask: Tensor
     ) -> Iterator[tuple[int, BlockView]]:
-        """Yield each layer that has a predictor, and what its predictor reads; shapes as for `forward`."""
-        hidden, real, question = self._embed(input_ids, token_type_ids), attention_mask.bool(), question_mask.bool()
+        """Yield each layer that has a predictor, and the view that its predictor reads; shapes as for `forward`."""
+        hidden = self._embed(input_ids, token_type_ids)
+        real = attention_mask.bool()
+        question = question_mask.bool()
         for i, layer in enumerate(self.family.layers(self.backbone)):
             hidden, view = self._run_layer(i, layer, hidden, real, question)
             if i in self.skim.layers:
                 yield i, view
 
     def _fresh_predictors(self) -> nn.ModuleDict:
+        """Return an untrained predictor for each layer that has one, under the layer's number."""
         kind = PREDICTORS[self.skim.predictor]
         return nn.ModuleDict({str(i): kind(self.layer_shape(i), self.skim.block_size) for i in self.skim.layers})
 
@@ -230,9 +257,15 @@ class BlockSkimForQuestionAnswering(nn.Module):
     def _run_layer(
         self, i: int, layer: nn.Module, hidden: Tensor, real: Tensor, question: Tensor
     ) -> tuple[Tensor, BlockView]:
-        """Return a layer's output [B, S, H] and what its predictor may read."""
-        with_map = i in self.skim.layers and reads_map(self.predictors[str(i)])
-        attend = WindowAttention(real, self.family.attention_dropout if self.backbone.training else 0.0, with_map)
+        """Return a layer's output [B, S, H] and the view that its predictor may read.
+
+        Args:
+            hidden: [B, S, H]
+            real, question: bool [B, S]
+        """
+        with_map = i in self.skim.layers and reads_map(self.predictor(i))
+        dropout = self.family.attention_dropout if self.backbone.training else 0.0
+        attend = WindowAttention(real, dropout, with_map)
         context = self.family.context(layer, hidden, attend)
         view = view_blocks(context, hidden, attend.probabilities, question, real, self.skim.block_size)
         return self.family.rest(layer, context, hidden), view

@@ -1,4 +1,4 @@
-"""What Block-Skim adds to a model's configuration."""
+"""The settings that Block-Skim adds to a model's configuration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from bskim_export.model.families import find_family
 from bskim_export.model.predictors import PREDICTORS
 
 DEFAULT_THRESHOLD = 0.5
+"""Keep probability from which a passage block stays, where the config names none."""
 
 
 def position_limit(config: PretrainedConfig, block_size: int = 1) -> int:
@@ -41,7 +42,7 @@ class SkimConfig:
     max_seq_len: int
     predictor: str = "diagonal"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.layers) != len(self.thresholds):
             raise CheckpointError(
                 f"{len(self.layers)} layers have predictors, but there are {len(self.thresholds)} thresholds."
@@ -61,8 +62,8 @@ class SkimConfig:
         layers = tuple(sorted(set(layers)))
         if bad := [i for i in layers if not 0 <= i < config.num_hidden_layers]:
             raise CheckpointError(f"The model has layers 0 to {config.num_hidden_layers - 1}; there is no layer {bad}.")
-        block_size = getattr(config, "block_size", 32)
         limit = position_limit(config)
+        block_size = getattr(config, "block_size", 32)
         max_seq_len = getattr(config, "max_seq_length", None) or limit
         if not isinstance(max_seq_len, int) or max_seq_len < 1:
             raise CheckpointError(f"max_seq_length in config.json must be a whole number, got {max_seq_len!r}.")
@@ -73,11 +74,13 @@ class SkimConfig:
             raise CheckpointError(
                 f"skim_predictor in config.json is {predictor!r}; this release knows: {', '.join(PREDICTORS)}."
             )
+        # The released code has one threshold for all layers; `write_to` stores one for each.
         value = getattr(config, "skim_threshold", DEFAULT_THRESHOLD)
         by_layer = value if isinstance(value, dict) else {str(i): value for i in layers}
         thresholds = tuple(by_layer.get(str(i), DEFAULT_THRESHOLD) for i in layers)
-        if bad := [t for t in thresholds if isinstance(t, bool) or not isinstance(t, (int, float)) or not 0 <= t <= 1]:
-            raise CheckpointError(f"skim_threshold in config.json must be from 0 to 1, got {bad[0]!r}.")
+        for one in thresholds:
+            if isinstance(one, bool) or not isinstance(one, (int, float)) or not 0 <= one <= 1:
+                raise CheckpointError(f"skim_threshold in config.json must be from 0 to 1, got {one!r}.")
         return cls(block_size, layers, thresholds, min(max_seq_len, position_limit(config, block_size)), predictor)
 
     def write_to(self, config: PretrainedConfig) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from bskim_export.runtime.leaving import most_promising
 from bskim_export.runtime.options import RunOptions
 from bskim_export.runtime.policy import Policy
 from bskim_export.runtime.runner import Runner, WindowResult
-from bskim_export.runtime.scoring import best_answers
+from bskim_export.runtime.scoring import Answer, best_answers
 from bskim_export.runtime.windows import Window, WindowMaker
 
 
@@ -59,7 +58,7 @@ class Answerer:
         ends = np.cumsum([len(own) for own in windows]).tolist()
         return [results[end - len(own) : end] for own, end in zip(windows, ends, strict=True)]
 
-    def decode(self, context: str, windows: Sequence[Window], results: Sequence[WindowResult]) -> list[dict[str, Any]]:
+    def decode(self, context: str, windows: Sequence[Window], results: Sequence[WindowResult]) -> list[Answer]:
         """Return the best answers of one question from the results of its windows, best first."""
         return best_answers(context, windows, results, self.runner.model.cls_token_id, self.options)
 

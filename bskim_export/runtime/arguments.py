@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bskim_export.errors import InputError
 
@@ -14,7 +15,7 @@ class Example:
     context: str
 
 
-def parse_examples(args: Sequence, question, context, data) -> list[Example]:
+def parse_examples(args: Sequence[Any], question: Any, context: Any, data: Any) -> list[Example]:
     """Return the examples that a call names.
 
     Args:
@@ -40,7 +41,7 @@ def parse_examples(args: Sequence, question, context, data) -> list[Example]:
     return examples
 
 
-def _from_dict(item) -> list[Example]:
+def _from_dict(item: Any) -> list[Example]:
     if isinstance(item, Example):
         return [item]
     if not isinstance(item, dict):
@@ -51,7 +52,7 @@ def _from_dict(item) -> list[Example]:
     return _pair(item["question"], item["context"])
 
 
-def _pair(question, context) -> list[Example]:
+def _pair(question: Any, context: Any) -> list[Example]:
     questions = list(question) if isinstance(question, (list, tuple)) else [question]
     contexts = list(context) if isinstance(context, (list, tuple)) else [context] * len(questions)
     if len(questions) != len(contexts):

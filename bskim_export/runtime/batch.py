@@ -60,6 +60,8 @@ class Batch:
         asked = np.array([w.question_length for w in windows])
         self._question = positions < asked[self._window, None]
         self.results = [_nothing_dropped(int(c), self._size) for c in counts]
+        self._steady: dict[str, Any] = {}
+        self._layout: dict[str, Any] = {}
         self._arrange()
 
     @property

@@ -1,7 +1,7 @@
 """Which characters of a context were skimmed, and when."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -10,14 +10,22 @@ from bskim_export.runtime.runner import WindowResult
 from bskim_export.runtime.windows import Window
 
 
-def skipped_ranges(windows: Sequence[Window], results: Sequence[WindowResult], block_size: int) -> list[dict[str, Any]]:
+class Skipped(TypedDict):
+    """A range of characters [start, end) of a context that took no part after a layer."""
+
+    start: int
+    end: int
+    layer: int
+
+
+def skipped_ranges(windows: Sequence[Window], results: Sequence[WindowResult], block_size: int) -> list[Skipped]:
     """Return the dropped character ranges of a context, in order.
 
     A token that several windows hold counts as dropped when the last of them drops it. White space between two tokens
     dropped after the same layer belongs to the range.
 
     Returns:
-        [{"start", "end", "layer"}], where the characters [start, end) took no part after `layer`.
+        ranges that do not overlap, in the order of the context.
     """
     # Of each token, by its place in the context, the layer after which the last window dropped it.
     dropped: dict[tuple[int, int], int] = {}
@@ -28,7 +36,7 @@ def skipped_ranges(windows: Sequence[Window], results: Sequence[WindowResult], b
                 layer = int(layers[i])
                 dropped[span] = max(dropped.get(span, layer), layer)
     # Neighbours that were dropped after the same layer join one range.
-    ranges: list[dict[str, Any]] = []
+    ranges: list[Skipped] = []
     previous = KEPT
     for (start, end), layer in sorted(dropped.items()):
         if layer != KEPT and layer == previous:

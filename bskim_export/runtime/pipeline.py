@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 from tokenizers import Tokenizer
 
@@ -18,9 +18,24 @@ from bskim_export.runtime.highlight import skipped_ranges
 from bskim_export.runtime.options import BATCH_SIZE, RunOptions
 from bskim_export.runtime.orchestrator import Orchestrator
 from bskim_export.runtime.policy import Policy, Thresholds, check_threshold
+from bskim_export.runtime.scoring import Answer
 from bskim_export.runtime.windows import WindowMaker
 
 log = logging.getLogger("bskim_export")
+
+
+class CallOptions(TypedDict, total=False):
+    """Options of a call, beside its questions; see `QAPipeline.run`."""
+
+    doc_stride: int | None
+    max_answer_len: int | None
+    max_seq_len: int | None
+    handle_impossible_answer: bool
+    align_to_words: bool
+    return_skim: bool
+    batch_size: int | None
+    max_question_len: int | None
+    padding: str | bool | None
 
 
 class QAPipeline:
@@ -105,9 +120,19 @@ class QAPipeline:
         """Return this pipeline's parts at some settings; default: the bundle's own."""
         return Answerer(self.maker, self.orchestrator, self.policy, options or self.options())
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Answer; the same as `run`."""
-        return self.run(*args, **kwargs)
+    @overload
+    def run(self, *, question: str, context: str, top_k: Literal[1] = 1, **options: Unpack[CallOptions]) -> Answer: ...
+
+    @overload
+    def run(
+        self,
+        *args: Any,
+        question: Any = None,
+        context: Any = None,
+        data: Any = None,
+        top_k: int = 1,
+        **options: Unpack[CallOptions],
+    ) -> Any: ...
 
     def run(
         self,
@@ -164,14 +189,17 @@ class QAPipeline:
         answerer = self.answerer(options)
         windows = [answerer.windows(e.question, e.context) for e in examples]
         results = answerer.run(windows)
-        answers: list[Any] = []
+        answers: list[Answer | list[Answer]] = []
         for example, own, outcome in zip(examples, windows, results, strict=True):
             found = answerer.decode(example.context, own, outcome)
             if return_skim:
                 skipped = skipped_ranges(own, outcome, self.bundle.model.block_size)
-                found = [{**a, "skipped": skipped} for a in found]
+                for answer in found:
+                    answer["skipped"] = skipped
             answers.append(found[0] if len(found) == 1 else found)
         return answers[0] if len(answers) == 1 else answers
+
+    __call__ = run
 
 
 def _read_tokenizer(bundle: Bundle) -> Tokenizer:

@@ -1,14 +1,32 @@
 """From logits to answers: the semantics of the question-answering pipeline that transformers had until 5.2."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
+from bskim_export.runtime.highlight import Skipped
 from bskim_export.runtime.options import RunOptions
 from bskim_export.runtime.runner import WindowResult
 from bskim_export.runtime.windows import Window
+
+
+class Answer(TypedDict):
+    """An answer, as the question-answering pipeline of transformers returned it.
+
+    score: 0 to 1, see `best_answers`
+    start, end: character offsets into the context
+    answer: the text between them
+    skipped: the ranges of the context that were dropped, if they were asked for
+    """
+
+    score: float
+    start: int
+    end: int
+    answer: str
+    skipped: NotRequired[list[Skipped]]
+
 
 Span = tuple[int, int, float]
 """First token, last token, score."""
@@ -20,7 +38,7 @@ def best_answers(
     results: Sequence[WindowResult],
     cls_token_id: int | None,
     options: RunOptions,
-) -> list[dict[str, Any]]:
+) -> list[Answer]:
     """Return the best answers of one question from the results of its windows, best first; see QAPipeline.run.
 
     Answers are ranked by the sum of the probabilities of all spans with their text; what is returned as "score" is
@@ -29,7 +47,7 @@ def best_answers(
     # A few spans more than are asked for: several may be widened to the same words.
     count = options.top_k * 2 + 10 if options.align_to_words else options.top_k
     stayed = [(w, r) for w, r in zip(windows, results, strict=True) if not r.left]
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Answer] = {}
     null_score = 1.0
     for window, result in stayed:
         spans, null = best_spans(window, result, cls_token_id, options.max_answer_len, count)
@@ -46,7 +64,9 @@ def best_answers(
     if options.handle_impossible_answer or not answers:
         answers.append({"score": null_score, "start": 0, "end": 0, "answer": ""})
     ranked = sorted(answers, key=lambda a: a["score"], reverse=True)[: options.top_k]
-    return [{**answer, "score": min(1.0, answer["score"])} for answer in ranked]
+    for answer in ranked:
+        answer["score"] = min(1.0, answer["score"])
+    return ranked
 
 
 def best_spans(

@@ -76,7 +76,8 @@ class WindowMaker:
         Raises:
             InputError: the question or the context has no words, or the question fills the window.
         """
-        question, context = _replace_surrogates(question), _replace_surrogates(context)
+        question = _replace_surrogates(question)
+        context = _replace_surrogates(context)
         question_tokens = len(self.tokenizer.encode(question, add_special_tokens=False))
         room = max_seq_len - question_tokens - self._specials
         if question_tokens == 0:
@@ -93,9 +94,11 @@ class WindowMaker:
         return [self._window(e, stride if i else 0) for i, e in enumerate([first, *first.overflowing])]
 
     def _window(self, encoding: Encoding, overlap: int) -> Window:
-        model, size = self.model, self.model.block_size
+        model = self.model
+        size = model.block_size
         length = len(encoding.ids)
         padded = count_blocks(length, size) * size
+        # Ids, types and positions, padded to whole blocks.
         ids = np.full(padded, model.pad_token_id, np.int64)
         ids[:length] = encoding.ids
         types = np.zeros(padded, np.int64)
@@ -104,6 +107,7 @@ class WindowMaker:
         positions = np.arange(padded, dtype=np.int64) + model.position_offset
         if model.pad_position is not None:
             positions[length:] = model.pad_position
+        # The last question block may hold passage tokens: the window may leave if the one before it has them too.
         question_length = encoding.sequence_ids.index(1)
         question_blocks = count_question_blocks(question_length, size)
         shared = min(question_blocks * size, length) - question_length

@@ -1,88 +1,73 @@
-"""What a model in training is worth: EM and F1 of its dense answers, and what its predictors would keep."""
+"""The figures of a model in training: EM and F1 of its dense answers, and the blocks that its predictors would keep."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 
-import numpy as np
 import torch
+from torch import Tensor
 
-from bskim_export.data.metrics import MAX_ANSWER_LEN, evaluate
+from bskim_export.data.metrics import Scores
+from bskim_export.data.metrics import evaluate as score
 from bskim_export.data.question import Question
-from bskim_export.errors import InputError
+from bskim_export.evaluate.loop import Evaluated, evaluate
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
-from bskim_export.runtime.orchestrator import KEPT, WindowResult
-from bskim_export.runtime.scoring import best_answers
-from bskim_export.runtime.windows import Window, WindowMaker
-from bskim_export.training.features import Collator, make_features
+from bskim_export.runtime.answering import Answerer
+from bskim_export.runtime.options import RunOptions
+from bskim_export.runtime.windows import WindowMaker
+from bskim_export.training.dense_runner import DenseRunner, JudgedResult
+from bskim_export.training.features import Collator, cut_questions, label_window
 from bskim_export.training.objective import block_figures, count_blocks
+
+
+class ModelFigures(Scores):
+    """The scores of a model in percent, and the figures of each layer's predictor.
+
+    predictors: by layer, precision, recall and kept share of its predictor at 0.5; see `block_figures`
+    """
+
+    predictors: dict[int, dict[str, float]]
 
 
 class Evaluation:
     """Scores a model on the same questions each time. Without removal: every block is computed, as in training.
 
     Args:
-        questions: with gold answers
+        questions: with gold answers; as in training, those whose question fills the window are left out
         maker: cuts windows
-        max_seq_len, doc_stride: of a window
-        batch_size: windows that run together
+        options: settings of windows and answers; the null answer is allowed if a question has no answer
+        collator: makes the model's inputs
+
+    Raises:
+        InputError: no question is left.
     """
 
-    def __init__(
-        self,
-        questions: Sequence[Question],
-        maker: WindowMaker,
-        max_seq_len: int,
-        doc_stride: int,
-        collator: Collator,
-        batch_size: int = 16,
-    ):
-        self._maker, self._collator, self._batch_size = maker, collator, batch_size
-        self._questions: list[Question] = []
-        self._windows: list[list[Window]] = []
-        for question in questions:
-            with suppress(InputError):  # as in training, a question that fills the window is left out
-                self._windows.append(maker(question.question, question.context, max_seq_len, doc_stride))
-                self._questions.append(question)
-        self._features = make_features(self._questions, maker, max_seq_len, doc_stride)
+    def __init__(self, questions: Sequence[Question], maker: WindowMaker, options: RunOptions, collator: Collator):
+        cut = cut_questions(questions, maker, options.max_seq_len, options.doc_stride)
+        self._questions = [question for question, _ in cut]
+        self._maker = maker
+        self._options = options.allowing_null(not all(q.answers for q in self._questions))
+        self._collator = collator
 
-    @torch.no_grad()
-    def __call__(self, model: BlockSkimForQuestionAnswering) -> dict:
-        """Return "em" and "f1" in percent (see metrics.evaluate), and "predictors": for each layer, precision, recall
-        and kept share of its predictor at 0.5."""
+    def __call__(self, model: BlockSkimForQuestionAnswering) -> ModelFigures:
+        """Return the figures of a model, which is left in evaluation mode."""
         model.eval()
-        device = next(model.parameters()).device
-        order = sorted(range(len(self._features)), key=lambda i: len(self._features[i]))
-        results: list[WindowResult] = [None] * len(order)  # type: ignore[list-item]
-        counts = 0
-        for start in range(0, len(order), self._batch_size):
-            part = order[start : start + self._batch_size]
-            batch = {k: v.to(device) for k, v in self._collator([self._features[i] for i in part]).items()}
-            labels = batch.pop("block_labels")
-            del batch["start_positions"], batch["end_positions"]
-            out = model(**batch)
-            counts = counts + count_blocks(out.skim_logits, labels)
-            starts, ends = out.start_logits.float().cpu().numpy(), out.end_logits.float().cpu().numpy()
-            for row, i in enumerate(part):
-                results[i] = self._result(starts[row], ends[row], len(self._features[i].block_labels))
-        rows = zip(model.skim.layers, torch.as_tensor(counts).reshape(-1, 4).tolist(), strict=True)
-        return self._score(results) | {"predictors": {layer: block_figures(*row) for layer, row in rows}}
+        runner = DenseRunner(model, self._maker.model, self._collator)
+        answerer = Answerer(self._maker, runner, None, self._options)
+        # All windows are sorted by length together, so that few positions are padding.
+        done = list(evaluate(answerer, self._questions, together=len(self._questions)))
+        scores = score([d.text for d in done], [d.question.gold for d in done])
+        return {**scores, "predictors": _predictor_figures(done, runner)}
 
-    def _result(self, start: np.ndarray, end: np.ndarray, blocks: int) -> WindowResult:
-        n = blocks * self._maker.model.block_size
-        return WindowResult(start[:n], end[:n], np.full(blocks, KEPT, np.int16))
 
-    def _score(self, results: Sequence[WindowResult]) -> dict[str, float]:
-        predictions, done = [], 0
-        for question, windows in zip(self._questions, self._windows, strict=True):
-            own = results[done : done + len(windows)]
-            done += len(windows)
-            answers = best_answers(
-                question.context,
-                windows,
-                own,
-                self._maker.model.cls_token_id,
-                max_answer_len=MAX_ANSWER_LEN,
-                handle_impossible_answer=not all(q.answers for q in self._questions),
-            )
-            predictions.append(answers[0]["answer"])
-        return evaluate(predictions, [q.gold for q in self._questions])
+def _predictor_figures(done: Sequence[Evaluated], runner: DenseRunner) -> dict[int, dict[str, float]]:
+    """Return the figures of each layer's predictor over the blocks of all windows."""
+    labels: list[Tensor] = []
+    logits: dict[int, list[Tensor]] = {layer: [] for layer in runner.skim_layers}
+    for one in done:
+        for window, result in zip(one.windows, one.results, strict=True):
+            assert isinstance(result, JudgedResult)  # a DenseRunner returns no others
+            labelled = label_window(window, one.question, runner.model.block_size)
+            labels.append(torch.from_numpy(labelled.block_labels))
+            for layer, own in logits.items():
+                own.append(result.skim_logits[layer])
+    counts = count_blocks({layer: torch.cat(own) for layer, own in logits.items()}, torch.cat(labels))
+    return {layer: block_figures(*row) for layer, row in zip(logits, counts.tolist(), strict=True)}

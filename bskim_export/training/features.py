@@ -1,9 +1,10 @@
 """Questions -> labelled windows, cut exactly as the runtime cuts them."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -13,6 +14,9 @@ from bskim_export.runtime.windows import Window, WindowMaker
 
 NO_LABEL = -100
 """Marks the blocks that have no label, as PyTorch's losses skip it."""
+
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "question_mask")
+"""The part of a batch that a model reads."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +30,12 @@ class Feature:
         blocks (paper, equation 2)
     """
 
-    input_ids: np.ndarray
-    token_type_ids: np.ndarray
+    input_ids: npt.NDArray[np.int32]
+    token_type_ids: npt.NDArray[np.int32]
     question_length: int
     start: int
     end: int
-    block_labels: np.ndarray
+    block_labels: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -56,42 +60,83 @@ def make_features(
     """
     if evidence and not any(q.supporting for q in questions):
         raise InputError("No question has supporting facts: evidence labels need a data set such as HotpotQA.")
-    features = []
+    size = maker.model.block_size
+    return [
+        label_window(window, question, size, evidence)
+        for question, windows in cut_questions(questions, maker, max_seq_len, doc_stride, progress)
+        for window in windows
+    ]
+
+
+def cut_questions(
+    questions: Sequence[Question],
+    maker: WindowMaker,
+    max_seq_len: int,
+    doc_stride: int,
+    progress: Callable[[], None] = lambda: None,
+) -> Iterator[tuple[Question, list[Window]]]:
+    """Yield each question with its windows; those whose question fills the window are left out.
+
+    Args:
+        progress: called after each question
+
+    Raises:
+        InputError: nothing is left.
+    """
+    empty = True
     for question in questions:
         try:
             windows = maker(question.question, question.context, max_seq_len, doc_stride)
         except InputError:
             windows = []
-        features += [_label(w, question, maker.model.block_size, evidence) for w in windows]
+        if windows:
+            empty = False
+            yield question, windows
         progress()
-    if not features:
+    if empty:
         raise InputError(f"No window can be made of {len(questions)} questions at max_seq_len {max_seq_len}.")
-    return features
 
 
-def _label(window: Window, question: Question, block_size: int, evidence: bool) -> Feature:
-    spans = [(s, s + len(a)) for s, a in zip(question.starts, question.answers, strict=True)]
+def label_window(window: Window, question: Question, block_size: int, evidence: bool = False) -> Feature:
+    """Return a window of a question with its labels.
+
+    Args:
+        evidence: blocks with a token of a supporting fact are positive too
+    """
     offsets = np.array(window.encoding.offsets).reshape(-1, 2)
     passage = window.is_passage[: window.length]
-    first = last = 0
+
+    # Mark the tokens of all answers. Start and end are those of the first answer that lies in the window as a whole.
     positive = np.zeros(len(window.input_ids), bool)
-    for begin, finish in spans:
+    first = 0
+    last = 0
+    for begin, text in zip(question.starts, question.answers, strict=True):
+        finish = begin + len(text)
         tokens = np.flatnonzero(passage & (offsets[:, 0] < finish) & (offsets[:, 1] > begin))
         positive[tokens] = True
         whole = len(tokens) and offsets[tokens[0], 0] <= begin and offsets[tokens[-1], 1] >= finish
         if whole and not last:
-            first, last = int(tokens[0]), int(tokens[-1])
+            first = int(tokens[0])
+            last = int(tokens[-1])
     for begin, finish in question.supporting if evidence else ():
         positive[: window.length] |= passage & (offsets[:, 0] < finish) & (offsets[:, 1] > begin)
-    labels = positive.reshape(-1, block_size).any(1).astype(np.int64)
+
+    # A block is positive if any of its tokens is.
+    labels = np.any(positive.reshape(-1, block_size), axis=1).astype(np.int64)
     labels[: window.question_blocks] = NO_LABEL
+    return replace(without_labels(window, block_size), start=first, end=last, block_labels=labels)
+
+
+def without_labels(window: Window, block_size: int) -> Feature:
+    """Return a window as a feature, none of whose blocks has a label."""
     n = window.length
+    labels = np.full(len(window.input_ids) // block_size, NO_LABEL, np.int64)
     return Feature(
         window.input_ids[:n].astype(np.int32),
         window.token_type_ids[:n].astype(np.int32),
         window.question_length,
-        first,
-        last,
+        0,
+        0,
         labels,
     )
 
@@ -105,10 +150,12 @@ class Collator:
     """
 
     def __init__(self, block_size: int, pad_token_id: int):
-        self._size, self._pad = block_size, pad_token_id
+        self._size = block_size
+        self._pad = pad_token_id
 
     def __call__(self, features: Sequence[Feature]) -> dict[str, Tensor]:
-        count, blocks = len(features), max(len(f.block_labels) for f in features)
+        count = len(features)
+        blocks = max(len(f.block_labels) for f in features)
         shape = (count, blocks * self._size)
         batch = {name: np.zeros(shape, np.int64) for name in ("attention_mask", "token_type_ids", "question_mask")}
         batch["input_ids"] = np.full(shape, self._pad, np.int64)

@@ -1,4 +1,4 @@
-"""Which attention heads a model can do without."""
+"""The importance of attention heads: a model can do without the least important ones."""
 
 from collections.abc import Iterable
 
@@ -21,24 +21,29 @@ def head_importance(model: BlockSkimForQuestionAnswering, batches: Iterable[dict
         batches: as Collator makes them
     """
     model.eval()
-    layers, family = model.family.layers(model.backbone), model.family
+    family = model.family
+    layers = family.layers(model.backbone)
     total = torch.zeros(len(layers), model.layer_shape(0).num_heads)
     for batch in batches:
+        # Run the model and keep what the heads of each layer give: the attention contexts, [B, S, heads * head_size].
         hidden = family.embedder(model.backbone)(batch["input_ids"], batch["token_type_ids"], None)
         contexts = []
         for layer in layers:
             context = family.context(layer, hidden, WindowAttention(batch["attention_mask"].bool(), 0.0, False))
-            context.retain_grad()
             contexts.append(context)
             hidden = family.rest(layer, context, hidden)
         start, end = family.head(model.backbone)(hidden).unbind(-1)
         out = SkimOutput(start, end, {})
         loss = qa_loss(out, batch["attention_mask"], batch["start_positions"], batch["end_positions"])
-        (loss * len(hidden)).backward()
-        for i, context in enumerate(contexts):
-            slope = (context * context.grad).detach().unflatten(-1, (total.shape[1], -1)).sum((1, 3))  # [B, heads]
+
+        # By the chain rule, the gradient of a factor on a head is the sum of its output times the output's gradient.
+        # The loss is a mean over windows; times B, each window has the gradient of its own loss.
+        gradients = torch.autograd.grad(loss * len(hidden), contexts)
+        for i, (context, gradient) in enumerate(zip(contexts, gradients, strict=True)):
+            slope = (context * gradient).detach().unflatten(-1, (total.shape[1], -1)).sum((1, 3))  # [B, heads]
             total[i] += slope.abs().sum(0)
-        model.zero_grad()
+
+    # Heads of shared weights are pruned in all their layers at once.
     for layer in set(layers):
         own = [i for i, one in enumerate(layers) if one is layer]
         total[own] = total[own].sum(0)

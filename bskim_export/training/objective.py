@@ -1,4 +1,4 @@
-"""The training objective: equation 3 of the paper, its ablations, and what is logged of a batch."""
+"""The training objective: equation 3 of the paper with its ablations, and the block counts of a batch for the log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from bskim_export.training.features import NO_LABEL
 
 @dataclass(frozen=True)
 class LossSettings:
-    """What the loss weighs.
+    """The weights of the loss, and what it trains.
 
     alpha: harmony factor of the block loss (paper: 0.1; ALBERT 0.01). 0 trains the question-answering model alone.
     beta: balance factor of positive blocks (paper, Table 1)
-    layer_weights: what each predictor's loss counts, first to last; None for 1 each, as in the paper
+    layer_weights: the weight of each predictor's loss, first to last; None for 1 each, as in the paper
     frozen: the model's own weights stay as they are, only the predictors learn (Table 3, row 3)
     skim: refused blocks are invisible to later layers (Table 3, row 4)
     """
@@ -40,7 +40,8 @@ class SkimObjective(nn.Module):
 
     def __init__(self, model: BlockSkimForQuestionAnswering, settings: LossSettings):
         super().__init__()
-        self.model, self.settings = model, settings
+        self.model = model
+        self.settings = settings
         if settings.frozen:
             model.backbone.requires_grad_(False)
 
@@ -54,10 +55,15 @@ class SkimObjective(nn.Module):
     def forward(
         self, start_positions: Tensor, end_positions: Tensor, block_labels: Tensor, **inputs: Tensor
     ) -> dict[str, Tensor]:
+        """Return the loss of a batch and its parts."""
         out = self.model(**inputs, skim=0.5 if self.settings.skim else None)
+
+        # Equation 2 of each layer, weighed and summed up.
         losses = block_losses(out.skim_logits, block_labels, self.settings.beta)
         weights = self.settings.layer_weights or (1.0,) * len(losses)
         blocks = sum((w * one for w, one in zip(weights, losses, strict=True)), start=torch.zeros(()))
+
+        # Equation 3. A frozen model's answers do not change, so only the blocks count.
         answer = qa_loss(out, inputs["attention_mask"], start_positions, end_positions)
         loss = blocks if self.settings.frozen else answer + self.settings.alpha * blocks
         return {"loss": loss, "qa_loss": answer.detach(), "counts": count_blocks(out.skim_logits, block_labels)}
@@ -65,11 +71,11 @@ class SkimObjective(nn.Module):
 
 def qa_loss(out: SkimOutput, attention_mask: Tensor, start_positions: Tensor, end_positions: Tensor) -> Tensor:
     """Return the mean cross-entropy of answer starts and ends over the real tokens of each window."""
-    losses = [
-        F.cross_entropy(logits.float().masked_fill(attention_mask == 0, torch.finfo(torch.float32).min), positions)
-        for logits, positions in ((out.start_logits, start_positions), (out.end_logits, end_positions))
-    ]
-    return sum(losses) / 2
+    least = torch.finfo(torch.float32).min
+    padding = attention_mask == 0
+    start = F.cross_entropy(out.start_logits.float().masked_fill(padding, least), start_positions)
+    end = F.cross_entropy(out.end_logits.float().masked_fill(padding, least), end_positions)
+    return (start + end) / 2
 
 
 def block_losses(skim_logits: Mapping[int, Tensor], labels: Tensor, beta: float) -> list[Tensor]:
@@ -82,9 +88,12 @@ def block_losses(skim_logits: Mapping[int, Tensor], labels: Tensor, beta: float)
         skim_logits: per layer, [B, K, 2]
         labels: int64 [B, K]; NO_LABEL where there is none
     """
+    # Without labels the mean would be 0/0. The zero still depends on the logits: backward needs a graph.
     flat = labels.flatten()
     if not (flat != NO_LABEL).any():
         return [logits.sum() * 0 for logits in skim_logits.values()]
+
+    # With class weights, cross_entropy divides by the sum of the weights: a weighted mean.
     weight = torch.tensor([1.0, beta], device=labels.device)
     return [
         F.cross_entropy(logits.float().flatten(0, 1), flat, weight, ignore_index=NO_LABEL)
@@ -94,7 +103,16 @@ def block_losses(skim_logits: Mapping[int, Tensor], labels: Tensor, beta: float)
 
 @torch.no_grad()
 def count_blocks(skim_logits: Mapping[int, Tensor], labels: Tensor, threshold: float = 0.5) -> Tensor:
-    """Return int64 [layers, 4]: labelled blocks, positive ones, kept ones, and both at once."""
+    """Return how predictions and labels agree.
+
+    Args:
+        skim_logits: per layer, [..., K, 2]
+        labels: int64 [..., K]; NO_LABEL where there is none
+        threshold: keep probability from which a block is kept
+
+    Returns:
+        int64 [layers, 4]: labelled blocks, positive ones, kept ones, and those that are positive and kept
+    """
     labelled = labels != NO_LABEL
     positive = labels == 1
     rows = []

@@ -6,40 +6,48 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 
 from bskim_export.atomic import write_json
+from bskim_export.bundle.manifest import RunDefaults
 from bskim_export.checkpoint.loading import Checkpoint, save_checkpoint
 from bskim_export.data.question import Question
 from bskim_export.data.squad import write_squad
 from bskim_export.errors import InputError
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
+from bskim_export.runtime.options import RunOptions
 from bskim_export.runtime.windows import WindowMaker
 from bskim_export.training.cache import CachedObjective, ViewCache
 from bskim_export.training.evaluate import Evaluation
-from bskim_export.training.features import Collator, make_features
+from bskim_export.training.features import Collator, Feature, make_features
 from bskim_export.training.importance import head_importance, least_important
 from bskim_export.training.objective import LossSettings, SkimObjective
 from bskim_export.training.settings import TrainSettings
 from bskim_export.training.trainer import Rates, SkimTrainer
 
 Progress = Callable[[str, int, int], None]
-"""progress(what is being done, how much of it is done, out of how much)"""
+"""Called with the name of a piece of work, how much of it is done, and out of how much."""
 REPORT = "report.json"
 HELD_OUT = "held_out.json"
-"""The questions that were held out: what to calibrate on."""
+"""The questions that were held out, to calibrate thresholds on."""
 CACHE = "cache"
 BEST = {"save_strategy": "epoch", "load_best_model_at_end": True, "metric_for_best_model": "eval_f1"}
 PRUNE_WINDOWS = 512
 """Windows on which the importance of heads is measured."""
 SAVE_STEPS = 200
+BATCH = 16
+"""Windows that run together where nothing is learnt: to evaluate, and to measure the importance of heads."""
 
 
 def run_folder(out: Path) -> Path:
-    """Return where a run keeps what it needs to go on, and at its end its report: model.pt -> model.training/"""
+    """Return the folder of a run: model.training for model.pt.
+
+    It holds the state of an unfinished run, and the report of a finished one.
+    """
     return out.with_suffix(".training")
 
 
@@ -50,14 +58,14 @@ def train(
     settings: TrainSettings,
     out: Path,
     progress: Progress = lambda what, done, total: None,
-) -> dict:
+) -> dict[str, Any]:
     """Train, and write the checkpoint `out`. A run that was killed goes on from its last saved step.
 
     Args:
         checkpoint: the model to start from; it is trained in place
-        questions: what to learn from
-        held_out: what EM and F1 are logged on after each epoch
-        progress: told how far the preparation is; the Trainer shows its own progress
+        questions: the model learns from them
+        held_out: EM and F1 on them are logged after each epoch
+        progress: called while the run is prepared; the Trainer shows its own progress
 
     Returns:
         the report: settings, figures, seconds, log.
@@ -65,6 +73,7 @@ def train(
     Raises:
         InputError: `out` is finished already, or its unfinished run had other settings.
     """
+    # Start the run, or go on with one of the same settings.
     folder = run_folder(out)
     if (folder / REPORT).is_file():
         raise InputError(f"'{out}' is finished; its report is in '{folder}'. Choose another --out, or delete both.")
@@ -72,6 +81,8 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     settings.write(folder)
     write_squad(folder / HELD_OUT, held_out)
+
+    # Train. A resumed run repeats all that comes before its last saved step, so it draws the same random numbers.
     set_seed(settings.seed)
     model = _with_predictors(checkpoint.model, settings)
     trainer, evaluation = _prepare(checkpoint, questions, held_out, settings, folder, progress)
@@ -82,10 +93,12 @@ def train(
     start = time.time()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     model.cpu()
+
+    # The report is written last: where it is, the run is finished.
     report = {
         "settings": dataclasses.asdict(settings),
         "questions": len(questions),
-        "windows": len(trainer.train_dataset),
+        "windows": trainer.windows,
         "steps": trainer.state.global_step,
         "seconds_since_last_start": round(time.time() - start),
         "held_out": {"questions": len(held_out), **evaluation(model)},
@@ -126,13 +139,13 @@ def _with_predictors(model: BlockSkimForQuestionAnswering, settings: TrainSettin
 
 
 def _prune(
-    model: BlockSkimForQuestionAnswering, features: list, collator: Collator, share: float, folder: Path
+    model: BlockSkimForQuestionAnswering, features: Sequence[Feature], collator: Collator, share: float, folder: Path
 ) -> None:
     """Prune heads by their importance on the first features; a resumed run prunes the same ones."""
     known = folder / "pruned_heads.json"
     if not known.is_file():
         some = features[:PRUNE_WINDOWS]
-        batches = (collator(some[i : i + 16]) for i in range(0, len(some), 16))
+        batches = (collator(some[i : i + BATCH]) for i in range(0, len(some), BATCH))
         pruned = least_important(head_importance(model, batches), share)
         write_json(known, {str(i): heads for i, heads in pruned.items()})
     model.prune_heads({int(i): heads for i, heads in json.loads(known.read_text(encoding="utf-8")).items()})
@@ -146,17 +159,34 @@ def _prepare(
     folder: Path,
     progress: Progress,
 ) -> tuple[SkimTrainer, Evaluation]:
+    """Return the trainer of a run, and the evaluation on its held-out questions."""
     model = checkpoint.model
-    maker = WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), checkpoint.describe())
+    tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
     collator = Collator(settings.block_size, model.config.pad_token_id)
-    window = (model.skim.max_seq_len, settings.doc_stride)
+    options = RunOptions.resolve(
+        RunDefaults.of_length(model.skim.max_seq_len),
+        model.skim.max_seq_len,
+        doc_stride=settings.doc_stride,
+        batch_size=BATCH,
+    )
+
+    # Cut the questions into labelled windows.
     done = iter(range(1, len(questions) + 1))
     features = make_features(
-        questions, maker, *window, settings.evidence, lambda: progress("Tokenising", next(done), len(questions))
+        questions,
+        WindowMaker(tokenizer, checkpoint.describe()),
+        options.max_seq_len,
+        options.doc_stride,
+        settings.evidence,
+        lambda: progress("Tokenising", next(done), len(questions)),
     )
-    evaluation = Evaluation(held_out, maker, *window, collator)
+
+    # A pruned model has another description, and it is the one to evaluate.
     if settings.prune_heads:
         _prune(model, features, collator, settings.prune_heads, folder)
+    evaluation = Evaluation(held_out, WindowMaker(tokenizer, checkpoint.describe()), options, collator)
+
+    # A frozen model runs once and for all, if there is room for what its predictors read; else in every epoch.
     lengths = [len(f) for f in features]
     args = _arguments(settings, len(features), folder)
     rates = Rates(settings.learning_rate, settings.predictor_learning_rate)
@@ -166,6 +196,8 @@ def _prepare(
             cache.build(progress, settings.bf16)
             objective = CachedObjective(model, settings.beta, cache.reads)
             return SkimTrainer(objective, args, range(len(features)), lengths, cache, rates, evaluation), evaluation
+
+    # Otherwise the whole model is part of the objective.
     losses = LossSettings(
         settings.alpha,
         settings.beta,
@@ -178,7 +210,7 @@ def _prepare(
 
 def _arguments(settings: TrainSettings, windows: int, folder: Path) -> TrainingArguments:
     steps = -(-windows // settings.batch_size) * settings.epochs
-    arguments = {
+    arguments: dict[str, Any] = {
         "output_dir": str(folder),
         "per_device_train_batch_size": settings.batch_size,
         "num_train_epochs": settings.epochs,

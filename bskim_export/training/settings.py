@@ -1,11 +1,13 @@
-"""What a training run is made of, and the paper's values for each data set."""
+"""The settings of a training run, and the paper's values for each data set."""
 
 import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bskim_export.atomic import write_json
+from bskim_export.bundle.manifest import DOC_STRIDE
 from bskim_export.errors import InputError
 
 SETTINGS = "settings.json"
@@ -34,11 +36,11 @@ PRESETS = {
 class TrainSettings:
     """One run. Two runs with the same settings, model and data end with the same weights.
 
-    model, dataset: what they were called
+    model, dataset: their names, as the user gave them
     limit: questions drawn at random; None for all
     predictor, block_size, layers: see SkimConfig; layers None for all
     alpha, beta: see LossSettings; with alpha 0 the model gets no predictors
-    layer_weights: what each layer's block loss counts, first to last; None for 1 each
+    layer_weights: the weight of each layer's block loss, first to last; None for 1 each
     learning_rate, predictor_learning_rate: linear decay to 0 after the first `warmup` share of the steps
     prune_heads: share of each layer's attention heads that are removed before training, the least important ones
     skim_training: refused blocks are invisible to later layers while training (the paper's Table 3, row 4)
@@ -68,15 +70,15 @@ class TrainSettings:
     warmup: float = 0.1
     dropout: float | None = None
     max_seq_len: int = 384
-    doc_stride: int = 128
+    doc_stride: int = DOC_STRIDE
     eval_dataset: str | None = None
     eval_questions: int = 500
     early_stopping: int | None = None
     bf16: bool = False
     seed: int = 42
-    trainer: dict | None = None
+    trainer: dict[str, Any] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.skim_training and self.alpha == 0:
             raise InputError("With alpha 0 the model gets no predictors, so skim_training hides nothing.")
         if self.skim_training and self.freeze:
@@ -89,7 +91,8 @@ class TrainSettings:
         path = folder / SETTINGS
         if not path.is_file():
             return
-        old, new = json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(dataclasses.asdict(self)))
+        old = json.loads(path.read_text(encoding="utf-8"))
+        new = json.loads(json.dumps(dataclasses.asdict(self)))
         changed = [f"{k} was {old.get(k)!r}, is {v!r}" for k, v in new.items() if old.get(k) != v]
         if changed:
             raise InputError(

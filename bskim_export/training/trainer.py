@@ -10,43 +10,53 @@ from transformers import ProgressCallback, Trainer, TrainingArguments
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
-from bskim_export.training.objective import block_figures
+from bskim_export.training.cache import CachedObjective
+from bskim_export.training.evaluate import ModelFigures
+from bskim_export.training.objective import SkimObjective, block_figures
 
-Evaluate = Callable[[BlockSkimForQuestionAnswering], dict]
+Measure = Callable[[BlockSkimForQuestionAnswering], ModelFigures]
+"""Returns the figures of a model, as an Evaluation does."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Learning rates: of the backbone (paper: 3e-5, ALBERT 5e-5) and of the predictors, which start from nothing."""
+    """Learning rates.
+
+    backbone: paper: 3e-5, ALBERT 5e-5
+    predictors: higher, because they start from nothing
+    """
 
     backbone: float = 3e-5
     predictors: float = 1e-3
 
 
 class SkimTrainer(Trainer):
-    """Trains an objective: a module with a `model` that returns "loss", "qa_loss" and "counts" for a batch.
+    """Trains an objective, which returns "loss", "qa_loss" and "counts" for a batch.
 
     Args:
         objective: the model and its loss
         args: the Trainer's
         features: labelled windows, or whatever else the collator takes
-        lengths: of each of them
+        lengths: the number of tokens of each of them
         collator: makes batches of them
         rates: learning rates, both on the schedule of `args`
-        measure: returns the figures of a model that are logged whenever the Trainer evaluates, see Evaluation
+        measure: returns the figures that are logged whenever the Trainer evaluates
     """
 
     def __init__(
         self,
-        objective: nn.Module,
+        objective: SkimObjective | CachedObjective,
         args: TrainingArguments,
         features: Sequence,
         lengths: Sequence[int],
         collator: Callable[[Sequence], dict[str, Tensor]],
         rates: Rates,
-        measure: Evaluate,
+        measure: Measure,
     ):
-        self._rates, self._measure, self._lengths = rates, measure, lengths
+        self._objective = objective
+        self._rates = rates
+        self._measure = measure
+        self._lengths = lengths
         self._counts: Tensor | None = None
         self._qa_losses: list[Tensor] = []
         super().__init__(
@@ -60,15 +70,21 @@ class SkimTrainer(Trainer):
         if not args.disable_tqdm:
             self.add_callback(BriefProgress)
 
-    def create_optimizer(self, model=None) -> torch.optim.Optimizer:
+    @property
+    def windows(self) -> int:
+        """Return the number of windows to train on."""
+        return len(self._lengths)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Build AdamW with the two learning rates; biases and norms are not decayed."""
         if self.optimizer is None:
-            decayed = set(self.get_decay_parameter_names(self.model))
+            # Four groups: backbone or predictors, decayed or not. Those without parameters are left out.
+            decayed = set(self.get_decay_parameter_names(self._objective))
             groups = [
                 {
                     "params": [
                         p
-                        for n, p in self.model.named_parameters()
+                        for n, p in self._objective.named_parameters()
                         if p.requires_grad and ("predictors." in n) == new and (n in decayed) == decay
                     ],
                     "lr": self._rates.predictors if new else self._rates.backbone,
@@ -77,7 +93,10 @@ class SkimTrainer(Trainer):
                 for new in (False, True)
                 for decay in (False, True)
             ]
-            kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            kind, options = self.get_optimizer_cls_and_kwargs(
+                self.args,
+                self._objective,  # type: ignore[arg-type]  # it is annotated too narrowly: any module will do
+            )
             self.optimizer = kind([g for g in groups if g["params"]], **options)
         return self.optimizer
 
@@ -90,16 +109,17 @@ class SkimTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the parts of the loss and the predictors' precision, recall and kept share since the last log."""
-        if "loss" in logs and self._qa_losses:
+        if "loss" in logs and self._counts is not None:
             logs["qa_loss"] = torch.stack(self._qa_losses).mean().item()
-            rows = zip(self.model.model.skim.layers, self._counts.tolist(), strict=True)
+            rows = zip(self._objective.model.skim.layers, self._counts.tolist(), strict=True)
             logs |= _flat({layer: block_figures(*counts) for layer, counts in rows}, "")
-            self._qa_losses, self._counts = [], None
+            self._qa_losses = []
+            self._counts = None
         super().log(logs, start_time)
 
     def evaluate(self, *args, **kwargs) -> dict[str, float]:
-        """Log what `measure` finds of the model."""
-        found = self._measure(self.model.model)
+        """Measure the model and log its figures."""
+        found = self._measure(self._objective.model)
         figures = {"eval_em": found["em"], "eval_f1": found["f1"]} | _flat(found["predictors"], "eval_")
         self.log(figures)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
@@ -120,7 +140,7 @@ class BriefProgress(ProgressCallback):
 
 
 def brief(logs: dict[str, float]) -> str:
-    """Return the figures of a log that tell how it goes.
+    """Return the main figures of a log as text.
 
     Example:
         >>> brief({"loss": 2.0, "qa_loss": 1.5, "layer_0_kept": 0.98, "layer_0_recall": 1.0, "epoch": 0.1})
@@ -140,7 +160,10 @@ class LengthGroups(Sampler):
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
-        self._lengths, self._batch_size, self._seed, self._epoch = lengths, batch_size, seed, 0
+        self._lengths = lengths
+        self._batch_size = batch_size
+        self._seed = seed
+        self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; Accelerate calls it."""
@@ -155,4 +178,5 @@ class LengthGroups(Sampler):
 
 
 def _flat(predictors: dict[int, dict[str, float]], prefix: str) -> dict[str, float]:
+    """Return the figures of all layers under names of their own, such as "layer_0_kept"."""
     return {f"{prefix}layer_{i}_{name}": value for i, row in predictors.items() for name, value in row.items()}

@@ -1,6 +1,6 @@
 """Attention over packed blocks, and the diagonal blocks of its map, in one pass that never holds the map.
 
-reference.py     what it computes, in NumPy and float64
+reference.py     the same in NumPy and float64
 kernel.py        the Triton kernel
 torch_op.py      the kernel as a torch operator
 """

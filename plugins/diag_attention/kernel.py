@@ -35,10 +35,14 @@ def diag_attention_kernel(
     WITH_DIAGONAL: tl.constexpr,
 ):
     """Attend from one tile of query rows of one head of one window: grid (tiles, heads, B)."""
-    tile, head, window = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    tile = tl.program_id(0)
+    head = tl.program_id(1)
+    window = tl.program_id(2)
+    # Rows past the window's last live block are of empty cells: nothing to do.
     length = tl.load(live_blocks + window) * SIZE
     if tile * ROWS >= length:
         return
+    # The window's tokens are the `length` rows from `begin` on; this program's queries are those at `rows` among them.
     begin = tl.load(first_block + window) * SIZE
     mask += window * columns * SIZE
     d = tl.arange(0, D_PADDED)
@@ -47,31 +51,38 @@ def diag_attention_kernel(
     there = (rows < length)[:, None]
     own = (begin + rows)[:, None].to(tl.int64) * (HEADS * D) + head * D + d[None, :]
     q = tl.load(query + own, mask=there & in_head, other=0.0)
+    # Softmax over tiles of keys: the highest score so far, and sums of weights and values that are relative to it.
     highest = tl.full([ROWS], float("-inf"), tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     mixed = tl.zeros([ROWS, D_PADDED], tl.float32)
     for start in range(0, length, COLS):
+        # Load one tile of keys and values, zeros past the window's end and the head's width.
         cols = start + tl.arange(0, COLS)
         inside = cols < length
         place = (begin + cols)[:, None].to(tl.int64) * (HEADS * D) + head * D + d[None, :]
         k = tl.load(key + place, mask=inside[:, None] & in_head, other=0.0)
         v = tl.load(value + place, mask=inside[:, None] & in_head, other=0.0)
+        # Score it, in units of log 2; the mask, and minus infinity past the end, are added.
         bias = tl.load(mask + cols, mask=inside, other=float("-inf")).to(tl.float32)
         scores = (tl.dot(q, tl.trans(k), input_precision="ieee") * scaling + bias[None, :]) * LOG2_E
+        # Bring the sums so far to the new maximum, and add this tile's share.
         most = tl.maximum(highest, tl.max(scores, 1))
         weight = tl.exp2(scores - most[:, None])
         fading = tl.exp2(highest - most)
         total = total * fading + tl.sum(weight, 1)
         mixed = mixed * fading[:, None] + tl.dot(weight.to(v.dtype), v, input_precision="ieee")
         highest = most
+    # Write the context to the window's cells on the grid.
     cell_row = window * columns * SIZE + rows
     out = cell_row[:, None].to(tl.int64) * (HEADS * D) + head * D + d[None, :]
     tl.store(context + out, (mixed / total[:, None]).to(context.dtype.element_ty), mask=there & in_head)
     if WITH_DIAGONAL:
+        # Score the queries' own rows as keys once more; the maximum and the sum over all keys are known by now.
         k = tl.load(key + own, mask=there & in_head, other=0.0)
         bias = tl.load(mask + rows, mask=rows < length, other=float("-inf")).to(tl.float32)
         scores = (tl.dot(q, tl.trans(k), input_precision="ieee") * scaling + bias[None, :]) * LOG2_E
         share = tl.exp2(scores - highest[:, None]) / total[:, None]
+        # A pair of rows belongs to a diagonal block if both are in the same one; write those pairs.
         block = (cell_row // SIZE)[:, None].to(tl.int64)
         place = ((block * HEADS + head) * SIZE + (rows % SIZE)[:, None]) * SIZE + (rows % SIZE)[None, :]
         same_block = (rows // SIZE)[:, None] == (rows // SIZE)[None, :]

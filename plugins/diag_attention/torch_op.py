@@ -1,4 +1,4 @@
-"""The kernel as a torch operator, `bskim::diag_attention`: what the torch backend runs on a GPU."""
+"""The kernel as a torch operator, `bskim::diag_attention`, which the torch backend runs on a GPU."""
 
 import torch
 import triton
@@ -26,10 +26,15 @@ def diag_attention(
     """
     _, size, heads, width = query.shape
     windows, columns = table.shape
-    query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
+    # The kernel reads plain rows.
+    query = query.contiguous()
+    key = key.contiguous()
+    value = value.contiguous()
     context = query.new_empty(windows * columns, size, heads * width)
     diagonal = query.new_empty((windows * columns if with_diagonal else 0), heads, size, size)
+    # A block is live if it has a real token; a window's live blocks come first.
     live = (mask.view(windows, columns, size) == 0).any(-1).sum(-1, dtype=torch.int32)
+    # One program for each tile of query rows, head and window; a tile holds whole blocks.
     rows = max(size, 64)
     diag_attention_kernel[(triton.cdiv(columns * size, rows), heads, windows)](
         query,
@@ -54,7 +59,10 @@ def diag_attention(
 
 
 @diag_attention.register_fake
-def _(query, key, value, table, mask, scaling, with_diagonal):
+def _shapes_only(
+    query: Tensor, key: Tensor, value: Tensor, table: Tensor, mask: Tensor, scaling: float, with_diagonal: bool
+) -> tuple[Tensor, Tensor]:
+    """Return tensors of the operator's shapes and types, for torch.compile and torch.export."""
     _, size, heads, width = query.shape
     cells = table.shape[0] * table.shape[1]
     shape = (cells if with_diagonal else 0, heads, size, size)

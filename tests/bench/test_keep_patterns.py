@@ -1,5 +1,4 @@
 import json
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -16,10 +15,9 @@ from bskim_export.bench.keep_patterns import (
     make_window,
     record,
 )
-from bskim_export.blocks import count_blocks
-from bskim_export.bundle.manifest import read_manifest
+from bskim_export.blocks import KEPT, count_blocks
+from bskim_export.bundle.bundle import Bundle
 from bskim_export.errors import InputError
-from bskim_export.runtime.orchestrator import KEPT
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +32,25 @@ def mixed(patterns) -> list[Pattern]:
 
 def replayed(bundle, batch, setting):
     qa = QAPipeline(bundle, threshold=0)
-    windows = [make_window(p, qa.manifest.model, 100) for p in batch]
-    return qa.orchestrator.run(windows, Replay(batch, setting, qa.manifest))
+    windows = [make_window(p, qa.bundle.model, 100) for p in batch]
+    return qa.orchestrator.run(windows, Replay(batch, setting, qa.bundle.model, qa.bundle.skim_layers))
+
+
+def replayed_after(pattern: Pattern, setting: str, layers: list[int], num_layers: int) -> list[int]:
+    """Return after which layer each block goes: the first of `layers` that is as deep as where it was dropped."""
+    found = []
+    for dropped in pattern.dropped_after[setting]:
+        deep = [i for i in layers if (i + 1) * pattern.num_layers >= (dropped + 1) * num_layers]
+        found.append(deep[0] if dropped != KEPT and deep else KEPT)
+    return found
 
 
 def test_the_file_holds_windows_of_all_lengths_and_what_each_setting_dropped(patterns):
     assert len(patterns) > 300
     for pattern in patterns:
         assert pattern.question_length < pattern.length <= 384
-        assert all(len(pattern.dropped[s]) == count_blocks(pattern.length, 32) for s in SETTINGS)
-    own, imposed = (sum(not math.isinf(d) for p in patterns for d in p.dropped[s]) for s in SETTINGS)
+        assert all(len(pattern.dropped_after[s]) == count_blocks(pattern.length, 32) for s in SETTINGS)
+    own, imposed = (sum(int((p.dropped_after[s] != KEPT).sum()) for p in patterns) for s in SETTINGS)
     assert 0 < 1.5 * own < imposed
 
 
@@ -58,21 +65,21 @@ def test_replay_drops_exactly_the_recorded_blocks(setting, patterns, tiny_bundle
     batch = mixed(patterns)
     results = replayed(tiny_bundle(), batch, setting)
     for pattern, result in zip(batch, results, strict=True):
-        expected = [KEPT if math.isinf(d) else math.ceil(round(3 * d, 6)) - 1 for d in pattern.dropped[setting]]
-        assert result.dropped_after.tolist() == expected
+        assert result.dropped_after.tolist() == replayed_after(pattern, setting, [0, 1, 2], 3)
     assert any(r.left for r in results) == (setting == "imposed")
 
 
 def test_a_block_goes_behind_the_next_predictor_that_there_is(patterns, tiny_bundle):
     batch = mixed(patterns)
-    for pattern, result in zip(batch, replayed(tiny_bundle("bert", (1,)), batch, "imposed"), strict=True):
-        expected = [1 if d <= 2 / 3 + 1e-6 else KEPT for d in pattern.dropped["imposed"]]
-        blocks = count_blocks(pattern.question_length, 32)
-        assert result.dropped_after[blocks:].tolist() == expected[blocks:]
+    expected = [replayed_after(p, "imposed", [1], 3) for p in batch]
+    assert {layer for one in expected for layer in one} == {1, KEPT}
+    results = replayed(tiny_bundle("bert", (1,)), batch, "imposed")
+    assert [r.dropped_after.tolist() for r in results] == expected
 
 
 def test_every_predictor_runs(tiny_bundle, patterns):
-    policy = Replay(patterns[:1], "own", read_manifest(tiny_bundle()))
+    bundle = Bundle.open(tiny_bundle(), verify=False)
+    policy = Replay(patterns[:1], "own", bundle.model, bundle.skim_layers)
     assert all(policy.scores(layer) for layer in range(3))
 
 
@@ -90,7 +97,7 @@ def test_a_length_that_no_window_has_is_refused(patterns):
 
 
 def test_a_window_is_as_long_as_the_recorded_one_or_padded(patterns, tiny_bundle):
-    model = read_manifest(tiny_bundle()).model
+    model = Bundle.open(tiny_bundle(), verify=False).model
     pattern = next(p for p in patterns if p.length % 32)
     short, padded = make_window(pattern, model, 100), make_window(pattern, model, 100, positions=384)
     assert len(short.input_ids) == 32 * count_blocks(pattern.length, 32)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bskim_export.bundle.directory import atomic_directory, check_target
-from bskim_export.bundle.manifest import MANIFEST
+from bskim_export.bundle.manifest_file import MANIFEST
 from bskim_export.errors import BundleError
 
 KILLED_MID_WRITE = """
@@ -24,7 +24,7 @@ with atomic_directory(Path(sys.argv[1])) as folder:
 WRITES_OFTEN = """
 import sys
 from pathlib import Path
-from bskim_export.bundle.manifest import MANIFEST
+from bskim_export.bundle.manifest_file import MANIFEST
 from bskim_export.bundle.directory import atomic_directory, check_target
 
 for i in range(int(sys.argv[3])):

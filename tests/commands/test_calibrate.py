@@ -1,59 +1,76 @@
 """bskim-calibrate from end to end, on the trained model."""
 
 import hashlib
-import json
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
-from click.testing import CliRunner
+from commands.cli import in_one_line, read_json, run, succeed
 
 from bskim_export import QAPipeline
-from bskim_export.commands import main as group
+from bskim_export.bundle.bundle import Bundle
+from bskim_export.calibrate.plot import plot_curve
 
 ROOT = Path(__file__).parents[2]
 BUDGET = ("--sample", 40, "--held-out", 8, "--max-f1-drop", 5)
-
-
-def calibrate(*arguments):
-    return CliRunner().invoke(group, ["calibrate", *(str(a) for a in arguments)])
+FAMILIES = ("path", "same threshold")
 
 
 @pytest.fixture(scope="module")
 def calibrated(minilm_bundle, tmp_path_factory):
     """A bundle calibrated to a budget, with its curve; the work directory beside it."""
     folder = tmp_path_factory.mktemp("calibrated")
-    shutil.copytree(minilm_bundle, folder / "engines")
-    done = calibrate(folder / "engines", *BUDGET, "--curve", folder / "curve.svg")
+    shutil.copytree(minilm_bundle, folder / "bundle")
+    done = run("calibrate", folder / "bundle", *BUDGET, "--curve", folder / "curve.svg")
     assert done.exit_code == 0, done.output
     return folder, done.output
 
 
-def evidence(bundle: Path) -> dict:
-    return json.loads((bundle / "report.json").read_text())["calibration"]
+def evidence(bundle: Path) -> dict[str, Any]:
+    return read_json(bundle / "report.json")["calibration"]
 
 
 def test_thresholds_and_evidence_are_in_the_bundle(calibrated, minilm_bundle):
-    folder, output = calibrated
-    found, manifest = evidence(folder / "engines"), json.loads((folder / "engines" / "manifest.json").read_text())
+    folder, _ = calibrated
+    found = evidence(folder / "bundle")
+    manifest = read_json(folder / "bundle" / "manifest.json")
     assert manifest["thresholds"] == found["thresholds"]
     assert list(found["thresholds"]) == ["0", "1", "2", "3", "4", "5"]
-    assert "parity" in json.loads((folder / "engines" / "report.json").read_text())
-    qa = QAPipeline(folder / "engines")  # loads, and runs at these thresholds
+    assert "parity" in read_json(folder / "bundle" / "report.json")
+    qa = QAPipeline(folder / "bundle")  # loads, and runs at these thresholds
     assert qa.policy.by_layer == {int(k): v for k, v in found["thresholds"].items()}
-    before = json.loads((minilm_bundle / "manifest.json").read_text())
+    assert found["options"]["max_seq_len"] == 384
+    assert found["options"]["max_answer_len"] == 30
+    before = read_json(minilm_bundle / "manifest.json")
     assert {k for k in before if before[k] != manifest[k]} == {"thresholds"}
-    for shown in ("layer", "held-out, skim", "Expected on other questions", "report.json"):
-        assert shown in output
+
+
+def test_the_tables_show_the_evidence(calibrated):
+    folder, output = calibrated
+    found = evidence(folder / "bundle")
+    rows = re.findall(r"^ +(\d) +(\S+).*? (\d+)% *$", output, re.MULTILINE)
+    kept = found["calibration"]["skim"]["kept_blocks"]
+    for (layer, shown, percent), threshold in zip(rows, found["thresholds"].items(), strict=True):
+        assert (layer, float(shown)) == (threshold[0], pytest.approx(threshold[1], rel=1e-3))
+        assert int(percent) == pytest.approx(100 * kept[int(layer)], abs=0.51)
+    for name in ("calibration", "held_out"):
+        (row,) = re.findall(rf"^ *{name.replace('_', '-')}, skim +(\d+) +(\S+) +(\S+) +(\S+) ±", output, re.MULTILINE)
+        skim = found[name]["skim"]
+        assert int(row[0]) == found[name]["questions"]
+        assert [float(n) for n in row[1:]] == pytest.approx([skim["em"], skim["f1"], skim["f1_drop"]], abs=0.0051)
+    assert f"an F1 drop of {found['expected_f1_drop']:.2f} ±" in " ".join(output.split())
 
 
 def test_the_budget_is_kept_on_the_calibration_questions_by_a_true_run(calibrated):
-    found = evidence(calibrated[0] / "engines")
+    found = evidence(calibrated[0] / "bundle")
     skim = found["calibration"]["skim"]
     assert found["calibration"]["questions"] == 40
     assert found["held_out"]["questions"] == 8
@@ -66,8 +83,8 @@ def test_the_budget_is_kept_on_the_calibration_questions_by_a_true_run(calibrate
 
 def test_the_curve_has_both_families_simulated_and_true(calibrated):
     folder, _ = calibrated
-    curve = json.loads((folder / "curve.json").read_text())
-    for family in ("path", "same threshold"):
+    curve = read_json(folder / "curve.json")
+    for family in FAMILIES:
         points = [p for p in curve["points"] if p["family"] == family]
         assert points[0]["speedup_macs"] == 1
         assert points[0]["f1_drop"] == 0
@@ -78,15 +95,37 @@ def test_the_curve_has_both_families_simulated_and_true(calibrated):
         assert all(p["seconds_per_question"] > 0 and p["speedup_macs"] > 1 for p in measured)
     padded = curve["points"][0]["speedup_macs_over_padded_512"]
     assert 2 < padded < 5  # padding alone
-    assert (folder / "curve.svg").read_text().count("<path") > 10
+
+
+def test_the_picture_shows_exactly_the_points_of_the_curve(calibrated, tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    folder, _ = calibrated
+    assert ElementTree.parse(folder / "curve.svg").getroot().tag.endswith("svg")
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    curve = read_json(folder / "curve.json")
+    plot_curve(curve, tmp_path / "curve.svg")
+    (figure,) = figures
+
+    def drawn(axes) -> list[list[list[float]]]:
+        """Return the points of each line, without the two that mark the dense model."""
+        *series, _, _ = axes.get_lines()
+        return [line.get_xydata().tolist() for line in series]
+
+    def points(kind: str, family: str, speedup: str) -> list[list[float]]:
+        return [[p[speedup], -p["f1_drop"]] for p in curve[kind] if p["family"] == family]
+
+    macs, seconds = figure.axes
+    assert drawn(macs) == [points(kind, f, "speedup_macs") for f in FAMILIES for kind in ("points", "measured")]
+    assert drawn(seconds) == [points("measured", f, "speedup_time") for f in FAMILIES]
 
 
 def test_risk_is_certified_on_questions_that_the_search_did_not_see(calibrated, minilm_bundle, tmp_path):
-    shutil.copytree(minilm_bundle, tmp_path / "engines")
+    shutil.copytree(minilm_bundle, tmp_path / "bundle")
     goal = ("--risk", 0.2, "--confidence", 0.9, "--sample", 60, "--held-out", 0)
-    done = calibrate(tmp_path / "engines", *goal)
-    assert done.exit_code == 0, done.output
-    found = evidence(tmp_path / "engines")
+    shown = succeed("calibrate", tmp_path / "bundle", *goal)
+    found = evidence(tmp_path / "bundle")
     assert (found["selection_questions"], found["certification_questions"]) == (30, 30)
     assert "held_out" not in found
     passed = [t for t in found["tested"] if t["certified"]]
@@ -94,26 +133,26 @@ def test_risk_is_certified_on_questions_that_the_search_did_not_see(calibrated, 
     assert passed[-1]["thresholds"] == found["thresholds"]
     assert passed[-1]["lost"] == found["calibration"]["skim"]["questions_that_lost_a_needed_block"]
     assert all(t["certified"] for t in found["tested"][:-1])
-    assert "Learn then Test on 30 questions" in " ".join(done.output.split())
+    assert "Learn then Test on 30 questions" in shown
 
 
 def test_latency_as_the_objective_measures_prices_once(tiny_bundle, tmp_path):
-    shutil.copytree(tiny_bundle(), tmp_path / "engines")
+    shutil.copytree(tiny_bundle(), tmp_path / "bundle")
     goal = ("--max-f1-drop", 2, "--objective", "latency", "--sample", 16, "--held-out", 0)
-    first = calibrate(tmp_path / "engines", *goal)
-    assert first.exit_code == 0, first.output
-    found = evidence(tmp_path / "engines")
+    succeed("calibrate", tmp_path / "bundle", *goal)
+    found = evidence(tmp_path / "bundle")
     assert len(found["price"]["seconds"]) == 6
-    assert calibrate(tmp_path / "engines", *goal).exit_code == 0
-    assert evidence(tmp_path / "engines") == found
+    succeed("calibrate", tmp_path / "bundle", *goal)
+    assert evidence(tmp_path / "bundle") == found
 
 
-@pytest.mark.parametrize("how", [("--simulated",), ()])
-def test_risk_check_counts_broken_splits(minilm_bundle, tmp_path, how):
-    arguments = ("--sample", 50, "--splits", 50, "--risk", 0.3, "--confidence", 0.8, "--work-dir", tmp_path, *how)
-    done = CliRunner().invoke(group, [str(a) for a in ("risk-check", minilm_bundle, *arguments)])
-    assert done.exit_code == 0, done.output
-    assert "50 splits, risk 30.0% at confidence 80%" in " ".join(done.output.split())
+def test_windows_of_another_length_are_calibrated_on_if_they_are_asked_for(tiny_bundle, tmp_path):
+    shutil.copytree(tiny_bundle(), tmp_path / "bundle")
+    goal = ("--max-f1-drop", 50, "--sample", 8, "--held-out", 0, "--max-seq-len", 96)
+    succeed("calibrate", tmp_path / "bundle", *goal)
+    options = evidence(tmp_path / "bundle")["options"]
+    assert (options["max_seq_len"], options["doc_stride"]) == (96, 48)
+    assert Bundle.open(tmp_path / "bundle").manifest.defaults.max_seq_len == 384
 
 
 @pytest.mark.parametrize(
@@ -130,15 +169,15 @@ def test_risk_check_counts_broken_splits(minilm_bundle, tmp_path, how):
 )
 def test_mistakes_get_one_clear_error_and_leave_the_bundle(minilm_bundle, tmp_path, arguments, message):
     before = (minilm_bundle / "manifest.json").read_bytes()
-    done = calibrate(minilm_bundle, *arguments, "--work-dir", tmp_path)
+    done = run("calibrate", minilm_bundle, *arguments, "--work-dir", tmp_path)
     assert done.exit_code == 1
-    assert message in " ".join(done.output.split())
+    assert message in in_one_line(done)
     assert "Traceback" not in done.output
     assert (minilm_bundle / "manifest.json").read_bytes() == before
 
 
 def test_a_dense_bundle_has_nothing_to_calibrate(tiny_bundle, tmp_path):
-    done = calibrate(tiny_bundle("bert", ()), "--max-f1-drop", 1, "--work-dir", tmp_path)
+    done = run("calibrate", tiny_bundle("bert", ()), "--max-f1-drop", 1, "--work-dir", tmp_path)
     assert done.exit_code == 1
     assert "no skim predictors" in done.output
 
@@ -146,10 +185,12 @@ def test_a_dense_bundle_has_nothing_to_calibrate(tiny_bundle, tmp_path):
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_calibration_goes_on_and_ends_with_the_same_thresholds(calibrated, minilm_bundle, tmp_path, kill):
     """Killed at random moments until it has done some work each time, then left to finish."""
-    bundle, work = tmp_path / "engines", tmp_path / "engines.calibration"
+    bundle = tmp_path / "bundle"
+    work = tmp_path / "bundle.calibration"
     shutil.copytree(minilm_bundle, bundle)
     command = [sys.executable, "-m", "bskim_export.commands", "calibrate", str(bundle), *map(str, BUDGET)]
-    before, kills = digest(bundle), 0
+    before = digest(bundle)
+    kills = 0
     moments = random.Random(kill)
     while kills < 3:
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -168,10 +209,9 @@ def test_a_killed_calibration_goes_on_and_ends_with_the_same_thresholds(calibrat
     if kill == signal.SIGTERM:
         assert "The same command goes on from here" in output
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    assert evidence(bundle) == evidence(calibrated[0] / "engines")
-    assert (
-        not [p for p in work.rglob("*") if p.is_file() and p.suffix not in (".npz", ".json")] or kill == signal.SIGKILL
-    )
+    assert evidence(bundle) == evidence(calibrated[0] / "bundle")
+    left = [p for p in work.rglob("*") if p.is_file() and p.suffix not in (".npz", ".json")]
+    assert not left or kill == signal.SIGKILL
 
 
 def digest(bundle: Path) -> str:

@@ -5,10 +5,10 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
+from bskim_export.export.passes.cpu_forms import fuse_products, split_layer_norms
 from onnx import helper, numpy_helper
 
 from bskim_export.backends.onnxruntime import session_options, share_pool
-from bskim_export.export.passes.cpu_forms import fuse_products, split_layer_norms
 
 RNG = np.random.default_rng(0)
 

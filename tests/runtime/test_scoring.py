@@ -2,14 +2,15 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bskim_export.runtime.orchestrator import WindowResult
-from bskim_export.runtime.scoring import best_spans
+from bskim_export.runtime.options import RunOptions
+from bskim_export.runtime.runner import WindowResult
+from bskim_export.runtime.scoring import best_answers, best_spans
 
 CLS = 101
 
 
 class FakeWindow:
-    """What decode reads of a window: [CLS] q [SEP] and n passage tokens [SEP]."""
+    """The part of a window that scoring reads: [CLS] q [SEP] and n passage tokens [SEP]."""
 
     def __init__(self, passage: int):
         self.input_ids = np.array([CLS, 7, 102] + [8] * passage + [102])
@@ -71,3 +72,41 @@ def test_nothing_kept_of_the_passage_gives_no_span():
     window = FakeWindow(4)
     logits = np.where(window.is_passage, -np.inf, 0.0).astype(np.float32)
     assert best_spans(window, WindowResult(logits, logits, np.zeros(1, np.int16)), CLS, 15, 3)[0] == []
+
+
+class FakeEncoding:
+    """Every token is a word of two characters and a space."""
+
+    def __init__(self, tokens: int):
+        self.offsets = [(3 * i, 3 * i + 2) for i in range(tokens)]
+
+
+def many_windows(count: int, answer: str = "aa") -> tuple[str, list[FakeWindow], list[WindowResult]]:
+    """Return a context whose every window is nearly sure of the same text."""
+    windows, results = [], []
+    for _ in range(count):
+        window = FakeWindow(4)
+        window.encoding = FakeEncoding(len(window.input_ids))
+        logits = np.zeros(len(window.input_ids), np.float32)
+        logits[4] = 8
+        windows.append(window)
+        results.append(WindowResult(logits, logits, np.zeros(1, np.int16)))
+    return f"{answer} " * 8, windows, results
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 8), st.booleans())
+def test_scores_are_from_zero_to_one_however_many_windows_agree(count, top_k, impossible):
+    context, windows, results = many_windows(count)
+    options = RunOptions(384, 128, 15, top_k, impossible, align_to_words=False)
+    answers = best_answers(context, windows, results, CLS, options)
+    assert all(0 <= a["score"] <= 1 for a in answers)
+    assert answers[0]["answer"] == "aa"
+    assert answers[0]["score"] > 0.9
+
+
+def test_in_one_window_a_score_is_the_sum_over_the_spans_with_its_text():
+    context, windows, results = many_windows(1)
+    spans, _ = best_spans(windows[0], results[0], CLS, 1, 8)
+    (answer,) = best_answers(context, windows, results, CLS, RunOptions(384, 128, 1, 1, align_to_words=False))
+    assert answer["score"] == sum(score for *_, score in spans) < 1

@@ -1,4 +1,4 @@
-"""Backbone families: what differs between Hugging Face encoders, one file each."""
+"""Backbone families: one file for each kind of Hugging Face encoder, with all that is its own."""
 
 from transformers import PretrainedConfig
 

@@ -1,4 +1,4 @@
-"""Skim predictors: what decides which blocks stay, one file a kind."""
+"""Skim predictors: modules that decide which blocks stay, one file a kind."""
 
 from bskim_export.model.predictors.base import SkimPredictor
 from bskim_export.model.predictors.diagonal import DiagonalPredictor
@@ -10,4 +10,4 @@ PREDICTORS: dict[str, type[SkimPredictor]] = {
     "question": QuestionPredictor,
     "map": WholeMapPredictor,
 }
-"""What `--predictor` and `skim_predictor` in config.json may name."""
+"""Every kind of predictor, under the name that `--predictor` and `skim_predictor` in config.json give it."""

@@ -1,7 +1,8 @@
-"""What every skim predictor offers: from what a layer's attention leaves behind to a keep probability per block."""
+"""The interface of a skim predictor: from what a layer's attention leaves behind to a keep probability per block."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -19,7 +20,7 @@ class BlockView:
     residual: [B, K, k, H], the hidden states that entered the layer
     probabilities: [B, heads, K * k, K * k], the whole attention map
 
-    What no predictor reads may be None.
+    The last four are None where no predictor reads them.
     """
 
     question: Tensor
@@ -35,35 +36,46 @@ class BlockView:
         return self.real.any(-1) & ~self.question.any(-1)
 
 
-class SkimPredictor(Protocol):
+class SkimPredictor(nn.Module, ABC):
     """A module that scores the blocks of a layer.
 
     reads: the fields of BlockView that it needs besides `question` and `real`
+
+    Args:
+        shape: the shape of the layer
+        block_size: positions of a block
     """
 
     reads: ClassVar[tuple[str, ...]]
 
-    def __init__(self, shape: LayerShape, block_size: int): ...
+    def __init__(self, shape: LayerShape, block_size: int):
+        super().__init__()
 
     @property
+    @abstractmethod
     def macs(self) -> int:
-        """Multiply-accumulates for one passage block."""
+        """Return the multiply-accumulates for one passage block."""
 
     @property
+    @abstractmethod
     def question_macs(self) -> int:
-        """Multiply-accumulates for one question block, if any passage block is scored."""
+        """Return the multiply-accumulates for one question block, if any passage block is scored."""
 
-    def __call__(self, view: BlockView) -> Tensor:
+    @abstractmethod
+    def forward(self, view: BlockView) -> Tensor:
         """Return logits [B, K, 2] of every block; class 1 is keep. Those of question blocks mean nothing."""
 
+    @abstractmethod
     def export_form(self) -> nn.Module:
-        """Return the trained predictor as it is exported, in evaluation mode: keep probability [P] of the passage
-        blocks. The names of its forward's arguments are the graph's inputs: outputs of the stage, or index inputs
-        (see architecture.md)."""
+        """Return the trained predictor as it is exported, in evaluation mode: keep probability [P] of passage blocks.
+
+        The names of its forward's arguments are the graph's inputs: outputs of the stage, or index inputs (see
+        docs/architecture.md).
+        """
 
 
 def view_blocks(
-    context: Tensor, residual: Tensor, probabilities: Tensor, question: Tensor, real: Tensor, block_size: int
+    context: Tensor, residual: Tensor, probabilities: Tensor | None, question: Tensor, real: Tensor, block_size: int
 ) -> BlockView:
     """Cut a layer of B windows of S positions into blocks.
 
@@ -71,7 +83,8 @@ def view_blocks(
         context: [B, S, heads * head_size]
         residual: [B, S, H]
         probabilities: [B, heads, S, S]; None if no predictor reads the map
-        question, real: bool [B, S]
+        question: bool [B, S], tokens of the first segment, its special tokens included
+        real: bool [B, S], tokens, not padding
     """
     split = (-1, block_size)
     return BlockView(

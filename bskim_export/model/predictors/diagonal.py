@@ -7,14 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bskim_export.model.families.base import LayerShape
-from bskim_export.model.predictors.base import BlockView
+from bskim_export.model.predictors.base import BlockView, SkimPredictor
 
 LANES = 16
 """Channels are padded to a multiple of this, the vector width of CPU convolutions and of tensor cores: 1.6x faster in
 ONNX Runtime with 12 heads."""
 
 
-class DiagonalPredictor(nn.Module):
+class DiagonalPredictor(SkimPredictor):
     """Classifies one diagonal block of an attention map: class 1 is keep.
 
     conv3x3, BatchNorm, ReLU, average pooling, twice, then a linear layer. Parameter names as in the paper's released
@@ -28,7 +28,7 @@ class DiagonalPredictor(nn.Module):
     reads: ClassVar[tuple[str, ...]] = ("diagonal",)
 
     def __init__(self, shape: LayerShape, block_size: int = 32):
-        super().__init__()
+        super().__init__(shape, block_size)
         heads = shape.num_heads
         self.pools = (2 if block_size % 2 == 0 else 1, 2 if block_size % 4 == 0 else 1)
         self.sizes = (block_size, block_size // self.pools[0], block_size // self.pools[0] // self.pools[1])
@@ -50,6 +50,7 @@ class DiagonalPredictor(nn.Module):
         return 0
 
     def forward(self, view: BlockView) -> Tensor:
+        assert view.diagonal is not None, "the view must hold what the predictor reads"
         passage = view.passage  # BatchNorm must see neither padding nor the question
         logits = self.classify(view.diagonal[passage])
         return logits.new_zeros(*passage.shape, 2).index_put((passage,), logits)
@@ -71,6 +72,7 @@ def _padded(conv: nn.Conv2d, x: Tensor) -> Tensor:
     missing = -heads % LANES
     x = F.pad(x, (0, 0, 0, 0, 0, missing)).contiguous(memory_format=torch.channels_last)
     weight = F.pad(conv.weight, (0, 0, 0, 0, 0, missing, 0, missing))
+    assert conv.bias is not None, "its convolutions have a bias"
     return F.conv2d(x, weight, F.pad(conv.bias, (0, missing)), padding=1)[:, :heads]
 
 
@@ -87,8 +89,12 @@ class InferencePredictor(nn.Module):
         channels = -(-heads // LANES) * LANES
         self.conv1 = _fold(trained.conv1, trained.bn1, heads, channels)
         self.conv2 = _fold(trained.conv2, trained.bn2, channels, channels)
-        self.pool, pool, pooled = trained.pools[0], trained.pools[1], trained.sizes[2]
+        self.pool = trained.pools[0]
+        pool = trained.pools[1]
+        pooled = trained.sizes[2]
+        # A sigmoid of the difference of two classes is the softmax of the second.
         difference = (trained.fc.weight[1] - trained.fc.weight[0]).reshape(heads, pooled, pooled)
+        # A weight on the mean of a pool's cells is that weight, shared out among the cells.
         weight = difference.new_zeros(channels, pool * pooled, pool * pooled)
         weight[:heads] = difference.repeat_interleave(pool, 1).repeat_interleave(pool, 2) / pool**2
         self.fc = nn.Linear(weight.numel(), 1)
@@ -102,12 +108,22 @@ class InferencePredictor(nn.Module):
 
 
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d, inputs: int, outputs: int) -> nn.Conv2d:
+    """Return a convolution and the BatchNorm behind it as one convolution, from `inputs` to `outputs` channels.
+
+    The channels that are added hold zeros.
+    """
+    assert conv.bias is not None, "its convolutions have a bias"
+    assert norm.running_mean is not None, "its BatchNorm tracks statistics"
+    assert norm.running_var is not None, "its BatchNorm tracks statistics"
+    # The norm multiplies each output channel by `scale`, and then adds a constant.
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    # Padding channels: their weights stay 0.
+    heads = conv.out_channels
     weight = conv.weight.new_zeros(outputs, inputs, 3, 3)
     bias = conv.weight.new_zeros(outputs)
-    heads = conv.out_channels
     weight[:heads, : conv.in_channels] = conv.weight * scale[:, None, None, None]
     bias[:heads] = (conv.bias - norm.running_mean) * scale + norm.bias
     folded = nn.Conv2d(inputs, outputs, 3, padding=1)
-    folded.weight, folded.bias = nn.Parameter(weight), nn.Parameter(bias)
+    folded.weight = nn.Parameter(weight)
+    folded.bias = nn.Parameter(bias)
     return folded

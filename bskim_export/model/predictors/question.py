@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bskim_export.model.families.base import LayerShape
-from bskim_export.model.predictors.base import BlockView
+from bskim_export.model.predictors.base import BlockView, SkimPredictor
 
 WIDTH = 32
 """Features of a token. Projecting to them is nearly all of the predictor's cost: 1.4 % of a MiniLM layer, 0.7 % of a
@@ -15,11 +15,12 @@ BERT-base layer."""
 HEADS = 2
 """Similarities between two tokens: the cosines of so many parts of their features."""
 HIDDEN = 64
+"""Width of the perceptron's hidden layer."""
 SPREAD = 8.0
 """Cosines of a pair of texts lie close together; this brings their differences to the order of the other features."""
 
 
-class QuestionPredictor(nn.Module):
+class QuestionPredictor(SkimPredictor):
     """Classifies a block by what it has in common with the question: class 1 is keep.
 
     The attention context and the residual of each token are projected to WIDTH features. From these come
@@ -37,7 +38,7 @@ class QuestionPredictor(nn.Module):
     reads: ClassVar[tuple[str, ...]] = ("context", "residual")
 
     def __init__(self, shape: LayerShape, block_size: int = 32):
-        super().__init__()
+        super().__init__(shape, block_size)
         self.block_size = block_size
         self.context = nn.Linear(shape.context_size, WIDTH, bias=False)
         self.residual = nn.Linear(shape.hidden_size, WIDTH)
@@ -59,31 +60,41 @@ class QuestionPredictor(nn.Module):
 
     def forward(self, view: BlockView) -> Tensor:
         features = (self.context(view.context) + self.residual(view.residual)).float()  # [B, K, k, WIDTH]
+        passage = (view.real & ~view.question).float().flatten(1)  # [B, K * k]
+        # A question stands in the first blocks: take as many as the longest one of the batch has.
         blocks = max(1, int(view.question.any(-1).sum(-1).max()))
-        passage = (view.real & ~view.question).float().flatten(1)
-        asked, question = features[:, :blocks].flatten(1, 2), view.question[:, :blocks].float().flatten(1)
+        asked = features[:, :blocks].flatten(1, 2)
+        question = view.question[:, :blocks].float().flatten(1)
         return self.fc(F.relu(self.dense(self.match(features, passage, asked, question))))
 
     def match(self, features: Tensor, passage: Tensor, asked: Tensor, question: Tensor) -> Tensor:
-        """Return what the perceptron judges, [B, K, 3 * HEADS + 3 * WIDTH].
+        """Return the features of each block that the perceptron judges, [B, K, 3 * HEADS + 3 * WIDTH].
 
         Args:
-            features: [B, K, k, WIDTH]; passage: [B, K * k], 1 for a passage token
-            asked: [B, A, WIDTH], features of the first A tokens; question: [B, A], 1 for a token of the question
+            features: [B, K, k, WIDTH]
+            passage: float [B, K * k], 1 for a passage token
+            asked: [B, A, WIDTH], the features of the first A tokens, which hold the question
+            question: float [B, A], 1 for a token of the question
         """
         windows, width, size = features.shape[:3]
+
+        # Cosine of each question token with each token: at most -1 where that is no passage token, so never the best.
         theirs = _unit(asked).permute(0, 2, 1, 3)  # [B, HEADS, A, d]
         ours = _unit(features.reshape(windows, width * size, WIDTH)).permute(0, 2, 3, 1)  # [B, HEADS, d, K * k]
         cosine = torch.matmul(theirs, ours) + (passage - 1)[:, None, None] * 2
+
+        # Each question token's best cosine in a block, averaged over the question with learned weights.
         best = cosine.reshape(windows, HEADS, -1, width, size).amax(-1)  # [B, HEADS, A, K]
         share = (self.weight(asked) + (question - 1)[..., None] * 1e4).softmax(1).transpose(1, 2).unsqueeze(2)
         found = torch.matmul(share, best).squeeze(2).transpose(1, 2) * SPREAD  # [B, K, HEADS]
 
+        # The best and the mean of the window's passage blocks. A block without passage tokens counts for neither.
         tokens = passage.reshape(windows, width, size)
         there = tokens.amax(-1, keepdim=True)  # [B, K, 1]
         most = (found * there + (there - 1) * SPREAD).amax(1, keepdim=True)
         mean = (found * there).sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1)
 
+        # The mean of the question's tokens, transformed, meets every token of the block.
         vector = (asked * question[..., None]).sum(1) / question.sum(1, keepdim=True).clamp(min=1)
         vector = self.question(vector)  # [B, WIDTH]
         met = F.relu(features + vector[:, None, None]) * tokens[..., None]
@@ -99,10 +110,12 @@ class PackedQuestionPredictor(nn.Module):
     """A trained QuestionPredictor as it is exported: the same function on what a stage leaves.
 
     Inputs, as blocks.Grid and the stages name them; N live blocks, B windows, a grid of width M, P passage blocks:
-        context: [B * M, k, heads * head_size], residual: [N, k, H]: outputs of the stage
-        table: int64 [B, M]
+        context: [B * M, k, heads * head_size], an output of the stage
+        residual: [N, k, H], an output of the stage
+        table: int64 [B, M], the packed block of each cell
         passage: float [B, M * k], 1 for a passage token
-        asked: int64 [B, Q], the cells of the question blocks; question: float [B, Q * k], 1 for a token of the question
+        asked: int64 [B, Q], the cells of the question blocks
+        question: float [B, Q * k], 1 for a token of the question
         scored: int64 [P], the cells of the passage blocks
     Output:
         keep probability [P]
@@ -111,15 +124,28 @@ class PackedQuestionPredictor(nn.Module):
     def __init__(self, trained: QuestionPredictor):
         super().__init__()
         self.trained = trained
+        # A sigmoid of the difference of two classes is the softmax of the second.
         self.fc = nn.Linear(HIDDEN, 1)
         self.fc.weight = nn.Parameter(trained.fc.weight[1:] - trained.fc.weight[:1])
         self.fc.bias = nn.Parameter(trained.fc.bias[1:] - trained.fc.bias[:1])
 
-    def forward(self, context, residual, table, passage, asked, question, scored):
+    def forward(
+        self,
+        context: Tensor,
+        residual: Tensor,
+        table: Tensor,
+        passage: Tensor,
+        asked: Tensor,
+        question: Tensor,
+        scored: Tensor,
+    ) -> Tensor:
         own = self.trained
         windows, width = table.shape
-        context, residual = context.float(), residual.float()  # half precision ends here
+        # The residual is projected packed and then laid out on the grid: it is narrower by then.
+        context = context.float()  # half precision ends here
+        residual = residual.float()
         features = own.context(context) + own.residual(residual).index_select(0, table.reshape(-1))  # [B * M, k, WIDTH]
+        # Match on the grid, where a window's blocks stand together, and judge the passage blocks alone.
         first = features.index_select(0, asked.reshape(-1)).reshape(windows, asked.shape[1] * own.block_size, WIDTH)
         grid = features.reshape(windows, width, own.block_size, WIDTH)
         matched = own.match(grid, passage, first, question)
@@ -128,5 +154,5 @@ class PackedQuestionPredictor(nn.Module):
 
 
 def _unit(features: Tensor) -> Tensor:
-    """[B, T, WIDTH] -> [B, T, HEADS, d], each part of length 1."""
+    """Split features into parts of length 1: [B, T, WIDTH] -> [B, T, HEADS, d]."""
     return F.normalize(features.reshape(*features.shape[:2], HEADS, WIDTH // HEADS), dim=-1)
