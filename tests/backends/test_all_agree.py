@@ -1,5 +1,6 @@
 """Every backend that is installed here makes of a bundle what ONNX Runtime makes of it, in blocks and in answers."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,7 +9,7 @@ from support import windows_of, without_ties
 
 from bskim_export import QAPipeline
 from bskim_export.backends.catalogue import CATALOGUE, open_backend
-from bskim_export.bundle.manifest import Graph
+from bskim_export.bundle.bundle import Bundle
 from bskim_export.data.question import sample
 from bskim_export.errors import BundleError, InputError
 
@@ -56,11 +57,12 @@ def test_a_pipeline_answers_the_same_from_several_threads_at_once(name, minilm_b
 
 
 @pytest.mark.parametrize("name", HERE)
-def test_a_file_that_is_no_graph_is_refused(name, tmp_path):
-    path = tmp_path / "stage_00.onnx"
-    path.write_bytes(b"not a graph" * 100)
+def test_a_file_that_is_no_graph_is_refused(name, tiny_bundle, tmp_path):
+    folder = shutil.copytree(tiny_bundle(), tmp_path / "bundle")
+    (folder / "onnx" / "stage_00.onnx").write_bytes(b"not a graph" * 100)
+    bundle = Bundle.open(folder, verify=False)
     with pytest.raises(BundleError, match=r"stage_00\.onnx"):
-        open_backend(name).load(tmp_path, None, Graph(path.name, [], []))
+        open_backend(name).load(bundle, bundle.manifest.stages[0].graph)
 
 
 def test_openvino_computes_in_bf16_only_when_asked(tiny_bundle, tiny, squad):

@@ -3,10 +3,15 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+import bskim_export
 from bskim_export.backends import catalogue
 from bskim_export.backends.catalogue import CATALOGUE, open_backend
 from bskim_export.commands.export import main as export
 from bskim_export.errors import InputError, MissingExtraError
+
+
+def test_the_package_exports_the_function_that_opens_backends():
+    assert bskim_export.open_backend is open_backend
 
 
 def test_an_unknown_backend_or_precision_names_those_there_are():

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from support import FAMILIES
 from torch.utils.flop_counter import FlopCounterMode
 
+from bskim_export.blocks import KEPT
 from bskim_export.bundle.manifest import Model
 from bskim_export.evaluate.macs import dense_macs, window_macs
 from bskim_export.model.families.base import LayerShape
 from bskim_export.model.predictors.diagonal import DiagonalPredictor
-from bskim_export.runtime.orchestrator import KEPT, WindowResult
+from bskim_export.runtime.runner import WindowResult
 
 BASE = Model(
     "bert", "", 12, 768, 3072, 12, 64, 768, 2, 32, 512, 0, 101, DiagonalPredictor(LayerShape(12, 64, 768)).macs
@@ -111,7 +112,7 @@ def test_an_earlier_run_is_added(first, second):
     assert window_macs(BASE, result(second, earlier=result(first)), 1, []) == apart
 
 
-def test_the_block_that_a_second_run_holds_is_not_judged():
+def test_the_block_that_a_second_run_protects_is_not_judged():
     first = replace(result([0] * 8), left=True, best_block=3)
     second = result([KEPT, 0, 0, KEPT, 0, 0, 0, 0], earlier=first)
     spent = window_macs(BASE, second, 1, PREDICTORS) - window_macs(BASE, second, 1, [])

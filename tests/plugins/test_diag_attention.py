@@ -7,8 +7,8 @@ import pytest
 import torch
 from support import run_in_triton_interpreter
 
-from bskim_export.blocks import MASKED, build_grid
-from bskim_export.export.stages import GridAttention
+from bskim_export.blocks import MASKED, build_grid, diagonal_rows
+from bskim_export.model.attention import GridAttention
 from bskim_export.plugins.diag_attention.reference import diag_attention
 
 SHAPES = [
@@ -50,10 +50,12 @@ def computed(tmp_path_factory):
     """Every shape and type, computed by the kernel in one process: [(inputs, grid, scaling, result)]."""
     pytest.importorskip("triton")
     folder = tmp_path_factory.mktemp("kernel")
-    cases, kept = [], []
+    cases = []
+    kept = []
     for i, (shape, dtype) in enumerate((s, d) for s in SHAPES for d in ("float32", "float16")):
         tensors, grid = make_case(*shape, dtype)
-        file, out = folder / f"{i}.npz", folder / f"{i}.out.npz"
+        file = folder / f"{i}.npz"
+        out = folder / f"{i}.out.npz"
         np.savez(file, **tensors, table=grid.table, mask=grid.mask)
         scaling = shape[2] ** -0.5
         cases.append({"file": str(file), "out": str(out), "scaling": scaling, "live": grid.back.tolist()})
@@ -78,7 +80,5 @@ def test_the_reference_is_a_stages_own_attention(shape):
     attention = GridAttention(torch.from_numpy(grid.table), torch.from_numpy(grid.mask), shape[3])
     theirs = attention(*(torch.from_numpy(tensors[n]) for n in ("query", "key", "value")), scaling)
     np.testing.assert_allclose(context[grid.back], theirs[grid.back], atol=1e-5)
-    columns = grid.table.shape[1]
-    own = attention.map.unflatten(3, (columns, -1)).unflatten(2, (columns, -1))  # [B, heads, M, k, M, k]
-    own = own.diagonal(dim1=2, dim2=4).permute(0, 4, 1, 2, 3).reshape(diagonal.shape)
-    np.testing.assert_allclose(diagonal[grid.back], own[grid.back], atol=1e-5)
+    own = attention.diagonal(torch.from_numpy(diagonal_rows(grid.back, grid, shape[1])))
+    np.testing.assert_allclose(diagonal[grid.back], own, atol=1e-5)

@@ -1,10 +1,10 @@
-"""Split LayerNormalization into its parts: the form that ONNX Runtime's CPU kernels are fast at."""
+"""LayerNormalization split into its parts: the form that ONNX Runtime's CPU kernels are fast at."""
 
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.convenience import replace_nodes_and_values
 
-from bskim_export.export.onnx_graph import add_constant
+from bskim_export.export.graph_values import add_constant, inputs_of
 
 
 def split_layer_norms(model: ir.Model) -> None:
@@ -16,17 +16,20 @@ def split_layer_norms(model: ir.Model) -> None:
     """
     graph = model.graph
     for norm in [n for n in graph if n.op_type == "LayerNormalization"]:
-        read, scale, bias = norm.inputs
+        hidden, scale, bias = inputs_of(norm)
         axis = _constant(graph, "last_axis", np.array([-1]))
         epsilon = np.array(norm.attributes["epsilon"].as_float(), np.float32)
         least = _constant(graph, f"epsilon_{epsilon}", epsilon)
-        mean = ir.node("ReduceMean", [read, axis])
-        centred = ir.node("Sub", [read, mean.outputs[0]])
+        # Centre each row.
+        mean = ir.node("ReduceMean", [hidden, axis])
+        centred = ir.node("Sub", [hidden, mean.outputs[0]])
+        # Divide it by its standard deviation.
         square = ir.node("Mul", [centred.outputs[0], centred.outputs[0]])
         variance = ir.node("ReduceMean", [square.outputs[0], axis])
         positive = ir.node("Add", [variance.outputs[0], least])
         deviation = ir.node("Sqrt", positive.outputs)
         even = ir.node("Div", [centred.outputs[0], deviation.outputs[0]])
+        # Apply what was learnt.
         scaled = ir.node("Mul", [even.outputs[0], scale])
         moved = ir.node("Add", [scaled.outputs[0], bias])
         new = [mean, centred, square, variance, positive, deviation, even, scaled, moved]
@@ -34,5 +37,6 @@ def split_layer_norms(model: ir.Model) -> None:
 
 
 def _constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
+    """Return a graph's initializer of this name, which is made for the first that asks."""
     known = graph.initializers
     return known[name] if name in known else add_constant(graph, name, array)
