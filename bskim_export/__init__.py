@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bskim_export.checkpoint.loading import save_checkpoint as save_checkpoint
     from bskim_export.data.readers import read_questions as read_questions
     from bskim_export.errors import BskimError as BskimError
+    from bskim_export.errors import InputError as InputError
     from bskim_export.export.exporter import export_bundle as export_bundle
     from bskim_export.model.qa import BlockSkimForQuestionAnswering as BlockSkimForQuestionAnswering
     from bskim_export.model.skim_config import SkimConfig as SkimConfig
@@ -29,6 +30,7 @@ _HOMES = {
     "BlockSkimForQuestionAnswering": "bskim_export.model.qa",
     "BskimError": "bskim_export.errors",
     "Bundle": "bskim_export.bundle.bundle",
+    "InputError": "bskim_export.errors",
     "QAPipeline": "bskim_export.runtime.pipeline",
     "RunOptions": "bskim_export.runtime.options",
     "SkimConfig": "bskim_export.model.skim_config",
@@ -43,6 +45,7 @@ __all__ = [
     "BlockSkimForQuestionAnswering",
     "BskimError",
     "Bundle",
+    "InputError",
     "QAPipeline",
     "RunOptions",
     "SkimConfig",

@@ -53,6 +53,8 @@ def write_json(path: Path, value: object) -> None:
 def full_disk_as_error(what: str, advice: str) -> Iterator[None]:
     """Turn an OSError of a full disk into a DiskFullError. Other errors pass unchanged.
 
+    Where several are nested, the outermost one speaks: it knows what the user asked for.
+
     Args:
         what: names the file or folder that there is no room for
         advice: a sentence that says what to do about it
@@ -66,6 +68,7 @@ def full_disk_as_error(what: str, advice: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in DISK_FULL_ERRNOS:
+        cause = error.__cause__ if isinstance(error, DiskFullError) else error
+        if not isinstance(cause, OSError) or cause.errno not in DISK_FULL_ERRNOS:
             raise
-        raise DiskFullError(f"No space left for {what} ({error.strerror}). Nothing was changed. {advice}") from error
+        raise DiskFullError(f"No space left for {what} ({cause.strerror}). Nothing was changed. {advice}") from cause

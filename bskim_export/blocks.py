@@ -33,7 +33,7 @@ def count_question_blocks(question_length: int, block_size: int) -> int:
 
 @dataclass(frozen=True)
 class Grid:
-    """Where each packed block sits in the attention grid.
+    """The places of packed blocks in the attention grid.
 
     table: int64 [B, M], the packed index of each cell's block (0 for an empty cell)
     back:  int64 [N], the cell of each packed block

@@ -7,11 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
 import torch
+from onnx import helper, numpy_helper
 from tokenizers import Tokenizer
 from transformers import AlbertConfig, BertConfig, DistilBertConfig, ElectraConfig, RobertaConfig
 
 from bskim_export import QAPipeline
+from bskim_export.backends.onnxruntime import session_options, share_pool
 from bskim_export.checkpoint.loading import Checkpoint
 from bskim_export.data.question import Question
 from bskim_export.export.parity import torch_inputs
@@ -142,3 +147,48 @@ def exported_once(export_template):
         return made[kind].clone()
 
     return export
+
+
+def model_of(nodes: list[onnx.NodeProto], width: int, **constants) -> ir.Model:
+    """Return a graph that computes y, float32 [n, m], from x, float32 [n, width]."""
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", width])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", "m"])],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
+    )
+    return ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10))
+
+
+def run_model(model: ir.Model, x: np.ndarray) -> np.ndarray:
+    """Return the y of a graph that `model_of` made, by ONNX Runtime, after the graph was checked."""
+    data = ir.to_proto(model).SerializeToString()
+    onnx.checker.check_model(onnx.load_from_string(data))
+    session = ort.InferenceSession(data, _session_options(), providers=["CPUExecutionProvider"])
+    return session.run(["y"], {"x": x})[0]
+
+
+def operations(model: ir.Model) -> list[str]:
+    """Return the operators of a graph, in order."""
+    return [node.op_type for node in model.graph]
+
+
+def optimised_operations(model: ir.Model, folder: Path) -> list[str]:
+    """Return the operators that ONNX Runtime makes of a graph; it writes the result into `folder`."""
+    options = _session_options()
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    ort.InferenceSession(ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
+
+
+def _session_options() -> ort.SessionOptions:
+    share_pool(None)  # if another test has made the process's pool, every session must use it
+    return session_options()
+
+
+def types_in_graph(file: Path) -> tuple[onnx.GraphProto, dict[str, int]]:
+    """Return the graph in a file, and the TensorProto type of each tensor in it by name."""
+    graph = onnx.shape_inference.infer_shapes(onnx.load(file)).graph
+    types = {v.name: v.type.tensor_type.elem_type for v in [*graph.input, *graph.output, *graph.value_info]}
+    return graph, types | {i.name: i.data_type for i in graph.initializer}

@@ -12,6 +12,7 @@ PUBLIC = [
     "BlockSkimForQuestionAnswering",
     "BskimError",
     "Bundle",
+    "InputError",
     "QAPipeline",
     "RunOptions",
     "SkimConfig",

@@ -199,7 +199,7 @@ def _serve(connection, backend_name: str, folder: Path | None, most: int) -> Non
         except EOFError:
             return
         try:
-            answer = rows.measure(**job)
+            answer = rows.measure(**job) if rows else {"error": "No bundle was opened."}
         except Exception as error:
             answer = {"error": in_one_line(error)}
         connection.send(answer)
@@ -225,7 +225,7 @@ def find_backends(names: Sequence[str]) -> tuple[dict[str, dict[str, Any]], dict
         if worker.machine:
             machines[name] = worker.machine
         else:
-            against[name] = worker.error
+            against[name] = str(worker.error)
     return machines, against
 
 

@@ -1,4 +1,4 @@
-"""What `bench.gpu` measured: JSON that outlives an interruption, and a table for each bundle and backend."""
+"""The figures of `bench.gpu`: JSON that outlives an interruption, and a table for each bundle and backend."""
 
 import json
 from collections.abc import Sequence

@@ -121,8 +121,8 @@ def make_window(pattern: Pattern, model: Model, vocabulary: int, positions: int 
     if model.pad_position is not None:
         places[pattern.length :] = model.pad_position
     asked = count_question_blocks(pattern.question_length, size)
-    nothing = None  # no encoding: a window of random tokens has no text, and nothing is decoded
-    return Window(ids, types, places, pattern.length, pattern.question_length, asked, pattern.may_leave, nothing)
+    no_text: Any = None  # random tokens have none, and nothing is decoded
+    return Window(ids, types, places, pattern.length, pattern.question_length, asked, pattern.may_leave, no_text)
 
 
 class Replay:

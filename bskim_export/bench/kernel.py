@@ -12,6 +12,7 @@ each from packed blocks to the context on the grid.
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,10 +76,10 @@ class Case:
         self.grid: Grid = build_grid(window, np.where(positions < lengths[:, None], np.float32(0), MASKED))
         rng = np.random.default_rng(0)
         shape = (len(block), BLOCK_SIZE, heads, head_size)
-        self.packed: list[Tensor] = [
+        self.query, self.key, self.value = (
             torch.tensor(rng.standard_normal(shape, np.float32), dtype=DTYPES[precision], device=device)
             for _ in range(3)
-        ]
+        )
         self.table, self.mask, self.probe = (
             torch.tensor(a, device=device)
             for a in (self.grid.table, self.grid.mask, diagonal_rows(self.grid.back, self.grid, heads))
@@ -90,23 +91,24 @@ class Case:
         """Return the context of every cell and the diagonal blocks of every cell."""
         from bskim_export.plugins.diag_attention.torch_op import diag_attention
 
-        return diag_attention(*self.packed, self.table, self.mask, self.scaling, with_diagonal)
+        return diag_attention(self.query, self.key, self.value, self.table, self.mask, self.scaling, with_diagonal)
 
     def plain(self) -> tuple[Tensor, Tensor]:
         """Return the context of every cell and the diagonal blocks of every live block, as a stage's graph does."""
         attention = GridAttention(self.table, self.mask, BLOCK_SIZE)
-        return attention(*self.packed, self.scaling), attention.diagonal(self.probe)
+        context = attention(self.query, self.key, self.value, self.scaling)
+        return context, attention.diagonal(self.probe)
 
     def sdpa(self) -> Tensor:
         """Return the context of every cell."""
-        query, key, value = (lay_out(t, self.table) for t in self.packed)
+        query, key, value = (lay_out(t, self.table) for t in (self.query, self.key, self.value))
         bias = self.mask[:, None, None, :].to(query.dtype)
         return to_cells(F.scaled_dot_product_attention(query, key, value, bias, scale=self.scaling), BLOCK_SIZE)
 
     def difference(self) -> dict[str, float]:
         """Return how far the kernel, the plain graph and SDPA are from the reference at most, in live blocks."""
-        packed = [t.double().cpu().numpy() for t in self.packed]
-        right = reference(*packed, self.grid.table, self.grid.mask, self.scaling)
+        query, key, value = (t.double().cpu().numpy() for t in (self.query, self.key, self.value))
+        right = reference(query, key, value, self.grid.table, self.grid.mask, self.scaling)
         context, diagonal = (cells[self.grid.back] for cells in right)
 
         def furthest(ours: Tensor, right: np.ndarray) -> float:
@@ -128,7 +130,7 @@ class Case:
         Args:
             calls: how many are launched before the clock waits for the last
         """
-        ways = {
+        ways: dict[str, Callable[[], object]] = {
             "kernel": self.kernel,
             "kernel, no diagonal": partial(self.kernel, False),
             "plain graph": self.plain,
@@ -147,12 +149,12 @@ class Case:
 
 def measure_kernel(
     heads: int, head_size: int, batch_size: int, length: int, precision: str, repeats: int, device: torch.device
-) -> dict:
+) -> dict[str, Any]:
     """Return how right and how fast the kernel is on recorded windows of at most `length` positions.
 
     What fails, say for want of memory, is in "error"; the rest is then None, and the kernel not "right".
     """
-    result = {
+    result: dict[str, Any] = {
         "heads": heads,
         "head_size": head_size,
         "batch_size": batch_size,

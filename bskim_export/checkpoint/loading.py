@@ -1,14 +1,10 @@
-"""Every way a model comes in or goes out. Nothing in a checkpoint is ever executed: tensors and JSON only."""
+"""Loads and saves models. Nothing in a checkpoint is ever executed: it is tensors and JSON only."""
 
 import json
-import pickle
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerBase
@@ -17,6 +13,15 @@ from bskim_export.atomic import write_atomic
 from bskim_export.bundle.manifest import Model
 from bskim_export.checkpoint.description import describe
 from bskim_export.checkpoint.tokenizer_files import read_tokenizer, tokenizer_json
+from bskim_export.checkpoint.weights import (
+    SAVE_HINT,
+    encoder_weights,
+    first_line,
+    read_weights,
+    require_fit,
+    torch_load,
+    used_weights,
+)
 from bskim_export.errors import CheckpointError
 from bskim_export.model.families import find_family
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
@@ -24,18 +29,15 @@ from bskim_export.model.skim_config import SkimConfig
 
 FORMAT = "bskim-export checkpoint"
 FORMAT_VERSION = 1
-SAVE_HINT = "Write one with bskim_export.save_checkpoint(model, 'model.pt', tokenizer)."
-
-_UNUSED = ("pooler.", "position_ids", "num_batches_tracked", ".conv3.")
-"""Parts of a state dict that question answering does not need, by a piece of their names."""
 
 
 @dataclass
 class Checkpoint:
     """A model that came in.
 
+    model: in fp32, in evaluation mode
     tokenizer: the contents of its tokenizer.json
-    source: what the user called it, without its folders
+    source: the name that the user gave, without its folders
     """
 
     model: BlockSkimForQuestionAnswering
@@ -43,7 +45,7 @@ class Checkpoint:
     source: str
 
     def describe(self) -> Model:
-        """Return what the runtime must know of it; see model.description."""
+        """Return its description for the runtime; see `description.describe`."""
         return describe(self.model, self.tokenizer, self.source)
 
 
@@ -59,7 +61,7 @@ def load_checkpoint(source: str | Path, layers: list[int] | None = None, fresh_h
         fresh_head: give a model without a question-answering head (a pre-trained encoder) a random one, to be trained
 
     Raises:
-        CheckpointError: whatever is wrong with it, and what to do.
+        CheckpointError: it cannot be loaded; the message says why, and what to do.
 
     Example:
         >>> load_checkpoint("examples/minilm-l6-squad").model.skim.layers
@@ -113,32 +115,7 @@ def _read_directory(path: Path) -> tuple[PretrainedConfig, str, dict[str, Tensor
         config = AutoConfig.from_pretrained(path)
     except Exception as error:  # config classes raise errors of their own for a value of a wrong type
         raise CheckpointError(f"'{path}/config.json' cannot be read: {error}") from None
-    return config, read_tokenizer(path), _read_weights(path)
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    index = path / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise CheckpointError(f"'{index}' is damaged: it has no weight_map. Download or save it again.") from None
-    elif (path / "model.safetensors").is_file():
-        shards = ["model.safetensors"]
-    elif (path / "pytorch_model.bin").is_file():
-        state = _torch_load(path / "pytorch_model.bin")
-        if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-            raise CheckpointError(f"'{path}/pytorch_model.bin' is not a state dict of tensors.")
-        return state
-    else:
-        raise CheckpointError(f"'{path}' has no weights: neither model.safetensors nor pytorch_model.bin.")
-    state = {}
-    for name in shards:
-        try:
-            state.update(load_file(path / name))
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"'{path / name}' cannot be read: {error}. Download or save it again.") from None
-    return state
+    return config, read_tokenizer(path), read_weights(path)
 
 
 def _read_file(path: Path) -> tuple[PretrainedConfig, str, dict[str, Tensor]]:
@@ -146,7 +123,7 @@ def _read_file(path: Path) -> tuple[PretrainedConfig, str, dict[str, Tensor]]:
         raise CheckpointError(
             f"'{path}' holds weights only. Pass its directory, with config.json and tokenizer.json beside it."
         )
-    content = _torch_load(path)
+    content = torch_load(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"'{path}' is not a bskim-export checkpoint (a bare state dict, perhaps?). {SAVE_HINT}")
     if content.get("version") != FORMAT_VERSION:
@@ -165,20 +142,6 @@ def _read_file(path: Path) -> tuple[PretrainedConfig, str, dict[str, Tensor]]:
     return config, tokenizer_json(content["tokenizer"]), content["state_dict"]
 
 
-def _torch_load(path: Path):
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        raise CheckpointError(
-            f"'{path}' was refused: it holds more than tensors and plain values"
-            f"{f' ({named[1]})' if named else ''}, and loading it could run code. Save the state dict alone, or use "
-            f"safetensors. {SAVE_HINT}"
-        ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"'{path}' cannot be read as a PyTorch file: {_first_line(error)}") from None
-
-
 def _download(source: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -188,7 +151,7 @@ def _download(source: str) -> Path:
     try:  # tensors and JSON only
         return Path(snapshot_download(source, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"]))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = _first_line(error)
+        reason = first_line(error)
         raise CheckpointError(
             f"'{source}' is neither a file nor a directory here, and the Hugging Face Hub did not give it ({reason})."
         ) from None
@@ -197,27 +160,32 @@ def _download(source: str) -> Path:
 def _build(
     config: PretrainedConfig, state: dict[str, Tensor], layers: list[int] | None, source: str, fresh_head: bool
 ) -> BlockSkimForQuestionAnswering:
+    """Return the model of a config and a state dict; arguments as for `load_checkpoint`."""
     family = find_family(config)
-    state = {_modern(name): value for name, value in state.items() if not any(u in name for u in _UNUSED)}
     base = family.predictor_prefix(0).split(".")[0]
+    state = used_weights(state)
     if fresh_head:
-        state = _encoder_only(state, base)
+        state = encoder_weights(state, base)
+    # Choose the predictors among those that the checkpoint has.
     present = [
         i for i in range(config.num_hidden_layers) if any(k.startswith(family.predictor_prefix(i)) for k in state)
     ]
     wanted = layers if layers is not None else (getattr(config, "augment_layers", None) or present)
     if absent := sorted(set(wanted) - set(present)):
         raise CheckpointError(f"'{source}' has no predictor for layers {absent}; it has predictors for {present}.")
+    # Make a model of that shape, with random weights.
     config.num_labels = 2
     skim = SkimConfig.from_hf(config, wanted)
     try:
         model = BlockSkimForQuestionAnswering(config, skim)
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise CheckpointError(f"The config of '{source}' describes no model: {_first_line(error)}") from None
+        raise CheckpointError(f"The config of '{source}' describes no model: {first_line(error)}") from None
+    # Only a fresh head keeps them.
     expected = released_names(model)
     if fresh_head:
         state = {k: v for k, v in expected.items() if k.startswith("qa_outputs.")} | state
-    _check_names(expected, state, source, base)
+    require_fit(expected, state, source, base)
+    # Every name is there now, but for those that nothing uses: BatchNorm's counters, buffers of positions.
     model.backbone.load_state_dict({k: state[k] for k in model.backbone.state_dict() if k in state}, strict=False)
     for layer, predictor in model.predictors.items():
         prefix = family.predictor_prefix(int(layer))
@@ -225,47 +193,3 @@ def _build(
             {k: state[prefix + k] for k in predictor.state_dict() if prefix + k in state}, strict=False
         )
     return model.float().eval()
-
-
-def _encoder_only(state: dict[str, Tensor], base: str) -> dict[str, Tensor]:
-    """Return a state dict without heads other than for question answering, under the names of a model with one."""
-    if not any(name.startswith(f"{base}.") for name in state):
-        state = {f"{base}.{name}": value for name, value in state.items()}
-    return {name: value for name, value in state.items() if name.startswith((f"{base}.", "qa_outputs."))}
-
-
-def _check_names(expected: dict[str, Tensor], state: dict[str, Tensor], source: str, base: str) -> None:
-    expected = {k: v for k, v in expected.items() if not any(u in k for u in _UNUSED)}
-    missing = sorted(expected.keys() - state.keys())
-    extra = sorted(k for k in state.keys() - expected.keys() if "skim_predictor" not in k)
-    if any(k.startswith("qa_outputs") for k in missing):
-        encoder = {base} | {k.split(".")[1] for k in expected}  # saved alone, it has no prefix
-        heads = sorted({k.split(".")[0] for k in extra} - encoder) or ["none"]
-        raise CheckpointError(
-            f"'{source}' has no question-answering head (qa_outputs); its head is: {', '.join(heads)}. "
-            "Fine-tune it as a ...ForQuestionAnswering model first."
-        )
-    if missing or extra:
-        raise CheckpointError(
-            f"The weights of '{source}' do not fit its config.json. Missing: {_some(missing)}. Unknown: {_some(extra)}."
-        )
-    wrong = [
-        f"{k} is {list(state[k].shape)}, expected {list(v.shape)}"
-        for k, v in expected.items()
-        if state[k].shape != v.shape
-    ]
-    if wrong:
-        raise CheckpointError(f"The weights of '{source}' do not fit its config.json: {_some(wrong)}.")
-
-
-def _modern(name: str) -> str:
-    """Rename LayerNorm parameters of checkpoints that were converted from TensorFlow."""
-    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else "none"

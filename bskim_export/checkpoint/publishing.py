@@ -42,7 +42,8 @@ def publish(
         ...     load_checkpoint(folder).model.skim.thresholds
         (0, 0, 0, 0, 0.5, 0)
     """
-    model, folder = checkpoint.model, Path(folder)
+    model = checkpoint.model
+    folder = Path(folder)
     skim = model.skim
     if thresholds is not None:
         if unknown := sorted(thresholds.keys() - set(skim.layers)):
@@ -52,12 +53,14 @@ def publish(
     write_atomic(folder / "model.safetensors", lambda stream: stream.write(weights))
     write_atomic(folder / "tokenizer.json", lambda stream: stream.write(tokenizer_json(checkpoint.tokenizer).encode()))
     skim.write_to(model.config)
+    # As transformers saves it: values that are not the config class's defaults.
     config = json.loads(model.config.to_json_string(use_diff=True))
     config |= {"architectures": [type(model.backbone).__name__], "dtype": "float16" if half else "float32"}
     write_json(folder / "config.json", config)
 
 
 def _stored(name: str, value: Tensor, half: bool) -> Tensor:
+    """Return a value as it is stored: contiguous, sharing memory with no other. Raises CheckpointError; see publish."""
     if half and value.is_floating_point() and not name.endswith(_STATISTICS):
         value = value.half()
         if not torch.isfinite(value).all():

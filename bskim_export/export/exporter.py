@@ -40,10 +40,13 @@ from bskim_export.runtime.pipeline import QAPipeline
 from bskim_export.runtime.windows import WindowMaker
 
 Progress = Callable[[str, int, int], None]
-"""progress(what is being done, how much of it is done, out of how much)"""
+"""progress(what is being done, steps done, steps in all)"""
 
 PARITY_QUESTIONS = 32
 PARITY_QUESTIONS_BELOW_FP32 = 200
+MEASURING_ACTIVATIONS = "Measuring activations for INT8"
+EXPORTING = "Exporting to ONNX"
+MEASURING_PARITY = "Measuring parity with PyTorch"
 
 
 def export_bundle(
@@ -65,13 +68,12 @@ def export_bundle(
         out: the directory; an older bundle there is replaced
         precision: of the graphs, one of PRECISIONS; below fp32, softmax, LayerNorm, head and predictors stay fp32
         limits: how far the bundle may be from PyTorch in fp32; default: EXACT for fp32, else COARSE
-        int8_calibration: for int8, the questions that show the values that the model computes with; default: 100 of
-            SQuAD's dev set
-        questions: real questions for the comparison with PyTorch; default: 32 of SQuAD's dev set, 200 below fp32
+        int8_calibration: for int8, the questions on which activations are measured; default: 100 of SQuAD's dev set
+        questions: real questions to measure parity on; default: 32 of SQuAD's dev set, 200 below fp32
         defaults: how the bundle's questions are run unless a call says otherwise; default: windows of the model's
             max_seq_len
-        engines: the engines that TensorRT is to compile, see `backends.tensorrt_engine.make_set`
-        progress: told how far it is
+        engines: the sets of engines that TensorRT is to compile, see `backends.tensorrt_engine.make_set`
+        progress: called before each step and after the last
 
     Returns:
         The manifest and the parity.
@@ -79,8 +81,8 @@ def export_bundle(
     Raises:
         BundleError: `out` is something else than a bundle, or TensorRT refuses a graph.
         DiskFullError: there is no room for the bundle; `out` is as it was.
-        InputError: there is no such precision.
-        ParityError: the graphs do not do what PyTorch does; `out` is as it was.
+        InputError: there is no such precision, or a question cannot be run.
+        ParityError: the results of the graphs are too far from PyTorch's; `out` is as it was.
 
     Example:
         >>> from bskim_export import load_checkpoint
@@ -102,31 +104,30 @@ def export_bundle(
         bundle = _write(checkpoint, folder, progress, precision, int8_calibration, defaults)
         parity = _measure(bundle, checkpoint, questions, progress)
         require_parity(parity, limits or limits_for(precision))
-        reference = {"reference": f"torch {torch.__version__}, eager", **parity.as_dict()}
-        bundle.write_report("parity", reference)
+        bundle.write_report("parity", {"reference": f"torch {torch.__version__}, eager", **parity.as_dict()})
+        # Engines come last: they take longest, and a bundle that is refused needs none.
         bundle = Bundle.create(folder, replace(bundle.manifest, engines=list(engines)))
-        for one in engines:
-            build_all(bundle, one, partial(progress, f"Compiling for {one.compute_capability}"))
+        for engine_set in engines:
+            build_all(bundle, engine_set, partial(progress, f"Compiling for {engine_set.compute_capability}"))
     return bundle.manifest, parity  # not read from `out` again: another export may have replaced it by now
 
 
 def _measure(bundle: Bundle, checkpoint: Checkpoint, questions: Sequence[Question], progress: Progress) -> Parity:
     # ONNX Runtime has no bfloat16 on the CPU.
-    pipeline = QAPipeline(
-        bundle, backend=open_backend("torch" if bundle.manifest.precision == "bf16" else "onnxruntime")
-    )
+    backend = open_backend("torch" if bundle.manifest.precision == "bf16" else "onnxruntime")
+    pipeline = QAPipeline(bundle, backend=backend)
     done = count(1)
-    progress("Comparing with PyTorch", 0, len(questions))
+    progress(MEASURING_PARITY, 0, len(questions))
     return measure_parity(
-        pipeline,
-        checkpoint.model,
-        questions,
-        lambda: progress("Comparing with PyTorch", next(done), len(questions)),
+        pipeline, checkpoint.model, questions, lambda: progress(MEASURING_PARITY, next(done), len(questions))
     )
 
 
 def _megabytes(checkpoint: Checkpoint, precision: str, engines: Sequence[EngineSet]) -> int:
-    """Return about how much a bundle takes. In INT8, embeddings stay fp32; an engine holds its weights once more."""
+    """Return about how many megabytes a bundle takes.
+
+    INT8 counts two bytes for a weight, because embeddings stay fp32. Each set of engines holds all weights once more.
+    """
     weights = sum(p.numel() for p in checkpoint.model.parameters()) * (4 if precision == "fp32" else 2)
     return round((weights * (1 + len(engines)) + len(checkpoint.tokenizer)) / 1e6) + 1
 
@@ -140,7 +141,7 @@ def _write(
     defaults: RunDefaults | None,
 ) -> Bundle:
     """Write tokenizer, graphs, weights and manifest into an empty folder."""
-    description = checkpoint.describe()
+    description = checkpoint.describe()  # refuses a tokenizer that does not fit, before anything slow
     (folder / "onnx").mkdir()
     (folder / TOKENIZER).write_text(checkpoint.tokenizer, encoding="utf-8")
     stats: Mapping[int, ActivationStats] = {}
@@ -151,33 +152,36 @@ def _write(
     hidden = next(model.backbone.parameters()).dtype
     with WeightStore(folder / WEIGHTS) as store:
         writer = GraphWriter(folder, store, precision, stats)
-        total = len(layers) * 2 + 2
+        total = len(layers) * 2 + 2  # a stage and a predictor for each, the last stage, the dense model
 
         def write(kind: tuple[object, ...], module: nn.Module, outputs: Sequence[str], file: str) -> Graph:
-            progress("Exporting to ONNX", writer.written, total)
+            progress(EXPORTING, writer.written, total)
             names = list(inspect.signature(module.forward).parameters)
-            template_inputs = example_inputs(names, description, hidden)
-            found = writer.write(kind, module, template_inputs, tuple(outputs), file)
+            examples = example_inputs(names, description, hidden)
+            written = writer.write(kind, module, examples, tuple(outputs), file)
             return Graph(
                 file,
-                specify_all(found.inputs, description, precision),
-                specify_all(found.outputs, description, precision),
-                found.symmetric,
+                specify_all(written.inputs, description, precision),
+                specify_all(written.outputs, description, precision),
+                written.symmetric,
             )
 
+        # Each stage, and behind all but the last its predictor.
         stages = []
         for i, (stage, skim_layer) in enumerate(zip(make_stages(model), [*layers, None], strict=True)):
             graph = write(_kind(stage), stage, stage.outputs, stage_file(i))
             skim = None
             if skim_layer is not None:
-                predictor = model.predictors[str(skim_layer)].export_form()
+                predictor = model.predictor(skim_layer).export_form()
                 skim = write(("skim",), predictor, PREDICTOR_OUTPUTS, predictor_file(skim_layer))
             stages.append(Stage(graph, list(stage.cut.layers), skim_layer, skim))
+        # The same model as one graph. Without predictors the only stage is that already.
         dense = stages[0].graph
         if layers:
             whole = make_dense(model)
             dense = write(("dense",), whole, whole.outputs, DENSE)
-    progress("Exporting to ONNX", total, total)
+    progress(EXPORTING, total, total)
+    # The manifest comes last: it has the hash of every other file.
     files = [WEIGHTS, TOKENIZER, *writer.files]
     manifest = Manifest(
         model=description,
@@ -197,13 +201,14 @@ def _write(
 
 
 def _kind(stage: StageModule) -> tuple[object, ...]:
-    """Return what stages of one graph have in common."""
+    """Return the same for all stages that differ in their weights only."""
     return (type(stage), stage.cut.leaves, sharing(stage))
 
 
 def _measure_activations(
     checkpoint: Checkpoint, calibration: Int8Calibration, progress: Progress
 ) -> dict[int, ActivationStats]:
+    """Run the model over the windows of the calibration's questions, at the bundle's window length."""
     model = checkpoint.describe()
     maker = WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), model)
     options = RunOptions.of_length(model.max_seq_len)
@@ -215,5 +220,5 @@ def _measure_activations(
         checkpoint.model,
         windows,
         calibration.method,
-        lambda: progress("Observing for INT8", next(done), 2 * len(windows)),
+        lambda: progress(MEASURING_ACTIVATIONS, next(done), 2 * len(windows)),
     )

@@ -1,4 +1,4 @@
-"""Writes graphs: each kind is exported once, brought into its forms, and written for every module of that kind."""
+"""Writes the graphs of a bundle. Each kind is exported once, rewritten by passes, and written for all its modules."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from bskim_export.export.weights import WeightStore
 class Written:
     """A graph that was written.
 
-    inputs, outputs: the names that it has; inputs that nothing uses are left out
-    symmetric: the file of its standard form, of an INT8 graph
+    inputs, outputs: their names; inputs that nothing uses are left out
+    symmetric: the file of an INT8 graph's standard form; else None
     """
 
     inputs: list[str]
@@ -39,7 +39,7 @@ class GraphWriter:
 
     Attributes:
         files: names of what was written, in order
-        written: how many graphs
+        written: how many graphs, the two forms of an INT8 graph counted as one
     """
 
     def __init__(self, folder: Path, store: WeightStore, precision: str, stats: Mapping[int, ActivationStats]):
@@ -81,8 +81,10 @@ class GraphWriter:
     def _export(
         self, module: nn.Module, inputs: Mapping[str, Input], outputs: tuple[str, ...]
     ) -> dict[bool, GraphTemplate]:
+        """Return the templates of a kind, by whether they are the symmetric form."""
         template = export_template(module, inputs, outputs)
-        if self._precision in ("fp32", "int8"):  # the others are for GPUs, which have a kernel for LayerNormalization
+        # The other precisions are for GPUs, which have a kernel for LayerNormalization.
+        if self._precision in ("fp32", "int8"):
             split_layer_norms(template.model)
         elif self._precision == "fp16":
             halve_products(template.model)

@@ -1,8 +1,8 @@
 """PyTorch module -> ONNX graph, by torch's dynamo exporter; and one exported graph for many layers of one shape.
 
 Exporting a stage takes seconds, and all middle stages have the same graph. So the first one is exported with random
-stand-ins for its weights, which tells which initializer came from which parameter, and then written once for every
-layer with that layer's weights.
+stand-ins for its weights, whose values tell which initializer came from which parameter. It is then written once for
+every layer, with that layer's weights.
 """
 
 import copy
@@ -24,6 +24,7 @@ from torch.export import Dim
 
 from bskim_export.bundle.tensors import DYNAMIC, HIDDEN, TENSORS, Sizes, fixed_sizes
 from bskim_export.bundle.tensors import Tensor as TableTensor
+from bskim_export.export.graph_values import name_of
 from bskim_export.export.weights import WeightStore
 
 OPSET = 20
@@ -48,12 +49,12 @@ class GraphTemplate:
     @property
     def inputs(self) -> list[str]:
         """Return the names of the inputs, in order."""
-        return [v.name for v in self.model.graph.inputs]
+        return [name_of(v) for v in self.model.graph.inputs]
 
     @property
     def outputs(self) -> list[str]:
         """Return the names of the outputs, in order."""
-        return [v.name for v in self.model.graph.outputs]
+        return [name_of(v) for v in self.model.graph.outputs]
 
     def clone(self) -> "GraphTemplate":
         """Return a copy whose graph can be changed without changing this one's."""
@@ -90,11 +91,13 @@ def export_template(module: nn.Module, inputs: Mapping[str, Input], outputs: tup
             dynamic_shapes=[dict(i.axes) for i in inputs.values()],
             verbose=False,
         )
-        # The first time, weights that several layers share are not transposed once and for all, as others are
+        assert program is not None, "the dynamo exporter returns a program"
+        # Once more: `export` transposes weights ahead of time, but not those that several layers share.
         program.optimize()
     model = program.model
     model.ir_version = IR_VERSION
-    model.producer_name, model.producer_version = "bskim-export", None
+    model.producer_name = "bskim-export"
+    model.producer_version = None
     _strip(model)
     return GraphTemplate(model, _find_origins(model, stand_in))
 
@@ -141,8 +144,10 @@ def _dynamic_axes(tensor: TableTensor, sizes: Mapping[str, int]) -> dict[int, An
 
 
 def sharing(module: nn.Module) -> tuple[str, ...]:
-    """Return for every parameter of a module the first name that it goes by. Modules of one class that differ here,
-    in their number of layers or in which of them share weights (ALBERT), have different graphs.
+    """Return for every parameter of a module the first name that it goes by.
+
+    Modules of one class that differ here have different graphs: in their number of layers, or in which of them share
+    weights (ALBERT).
 
     Example:
         >>> layer = nn.Linear(2, 2)
@@ -160,18 +165,6 @@ def as_array(parameter: Tensor) -> np.ndarray:
     return parameter.detach().numpy()
 
 
-def add_constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
-    """Give a graph an initializer and return it."""
-    value = ir.Value(
-        name=name,
-        shape=ir.Shape(array.shape),
-        type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
-        const_value=ir.tensor(array, name=name),
-    )
-    graph.register_initializer(value)
-    return value
-
-
 def _randomised(module: nn.Module) -> nn.Module:
     """Return a copy with distinct random parameters, so that an initializer's content names its parameter."""
     stand_in = copy.deepcopy(module).eval()
@@ -183,22 +176,31 @@ def _randomised(module: nn.Module) -> nn.Module:
 
 
 def _find_origins(model: ir.Model, module: nn.Module) -> dict[str, tuple[str, bool]]:
+    """Return where each large initializer comes from; see GraphTemplate.
+
+    Args:
+        module: the one that was exported, its parameters all different
+    """
+    # What each parameter looks like in the graph: as it is, or transposed.
     known: dict[bytes, tuple[str, bool]] = {}
     for name, parameter in module.named_parameters():
         array = as_array(parameter)
         known.setdefault(_key(array), (name, False))
         if array.ndim == 2:  # the exporter stores the transposed weight of a linear layer
             known.setdefault(_key(array.T), (name, True))
+    # Integers are constants of the exporter, and so are single numbers that no parameter has.
     origins = {}
     for name, value in model.graph.initializers.items():
-        array = value.const_value.numpy()
-        if not value.const_value.dtype.is_floating_point():
+        constant = value.const_value
+        assert constant is not None, f"{name} is an initializer, which has a value"
+        if not constant.dtype.is_floating_point():
             continue
+        array = constant.numpy()
         if (origin := known.get(_key(array))) is not None:
             origins[name] = origin
         elif array.size > 1:
             raise AssertionError(
-                f"initializer {name} {array.shape} comes from no parameter: the template cannot be reused"
+                f"Initializer {name} {array.shape} comes from no parameter, so other layers cannot have it of theirs."
             )
     return origins
 
@@ -226,16 +228,15 @@ def _strip(model: ir.Model) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence the exporter's remarks about itself (torchvision is not installed, ...)."""
-    loggers = [
-        logging.getLogger(n) for n in ("torch.onnx", "torch.onnx._internal.exporter._registration", "onnxscript")
-    ]
-    before = [(one, one.level) for one in loggers]
+    names = ("torch.onnx", "torch.onnx._internal.exporter._registration", "onnxscript")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for one in loggers:
-            one.setLevel(logging.ERROR)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
         try:
             yield
         finally:
-            for one, level in before:
-                one.setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

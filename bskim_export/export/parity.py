@@ -25,9 +25,9 @@ MAX_LOGIT_DIFFERENCE = 1e-3
 class Limits:
     """How far a bundle may differ from PyTorch in fp32, or it is not written.
 
-    logits: the dense logits, in their own unit; None where the precision is too coarse for that to say anything
-    blocks, answers: share of those compared
-    f1_drop: points of F1 on the questions compared
+    logits: difference of dense logits, in their own unit; None where the precision is too coarse to judge by it
+    blocks, answers: share that may differ
+    f1_drop: points of F1 that may be lost
     """
 
     logits: float | None = MAX_LOGIT_DIFFERENCE
@@ -40,7 +40,7 @@ EXACT = Limits()
 COARSE = Limits(logits=None, blocks=0.02, answers=0.015, f1_drop=0.3)
 """For precisions below fp32."""
 UNJUDGED = Limits(logits=None, blocks=1.0, answers=1.0, f1_drop=100.0)
-"""For random weights, which have no answers to lose: only that the graphs run."""
+"""For random weights, which have no answers to lose: the graphs must run and give numbers, no more."""
 
 
 def limits_for(
@@ -58,21 +58,27 @@ def limits_for(
         >>> limits_for("fp16", max_f1_drop=0.1)
         Limits(logits=None, blocks=0.02, answers=0.015, f1_drop=0.1)
     """
-    given = {"blocks": max_block_change, "answers": max_answer_change, "f1_drop": max_f1_drop}
-    given = {name: value for name, value in given.items() if value is not None}
-    if precision == "fp32" and given:
-        raise InputError("In fp32 a bundle gives PyTorch's blocks and answers exactly; the limits are for less.")
-    return EXACT if precision == "fp32" else replace(COARSE, **given)
+    asked = {"blocks": max_block_change, "answers": max_answer_change, "f1_drop": max_f1_drop}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    if precision == "fp32" and changes:
+        raise InputError(
+            "An fp32 bundle gives PyTorch's blocks and answers exactly; the limits are for less precise ones."
+        )
+    return EXACT if precision == "fp32" else replace(COARSE, **changes)
 
 
 @dataclass
 class Parity:
-    """The outcome of a comparison with PyTorch; counts are over all compared.
+    """How near a bundle is to PyTorch on some questions.
 
-    max_logit_difference: threshold 0 against Hugging Face's own eager forward, over real tokens
-    blocks: blocks compared; one is different if the two sides did not drop it after the same layer
-    ties: questions left out because the logit of a keep probability lay within TIE of its threshold's
-    f1, f1_reference: percent, of the questions that are not left out; the reference's
+    questions, windows: all that ran
+    max_logit_difference: threshold 0 against Hugging Face's own eager forward, over real tokens; NaN if a logit is
+    ties: questions whose blocks and answers are not counted, because the logit of a keep probability lay within TIE of
+        its threshold's
+    blocks: of the questions that are counted
+    different_blocks: of these, blocks that the two sides did not drop after the same layer
+    different_answers: of the questions that are counted
+    f1, f1_reference: percent, of the questions that are counted: the bundle's, and the reference's
     """
 
     questions: int = 0
@@ -99,7 +105,12 @@ def measure_parity(
     """Measure the parity of a bundle with its model: logits at threshold 0, kept blocks and answers at its thresholds.
 
     Args:
+        pipeline: of the bundle
+        model: in fp32, in evaluation mode
         progress: called after each question
+
+    Raises:
+        InputError: a question cannot be run.
     """
     parity = Parity()
     ours = pipeline.answerer()
@@ -111,9 +122,11 @@ def measure_parity(
         (reference,) = evaluate(theirs, [question])
         parity.questions += 1
         parity.windows += len(mine.windows)
+        # At threshold 0: the logits of every window.
         for window in mine.windows:
             difference = _dense_difference(ours.runner, model, window)
             parity.max_logit_difference = float(np.maximum(parity.max_logit_difference, difference))  # NaN stays NaN
+        # At the bundle's thresholds: blocks and answers, unless rounding alone could have decided about them.
         if any(_is_tie(r) for r in reference.results):
             parity.ties += 1
         else:
@@ -126,17 +139,21 @@ def measure_parity(
 
 
 def require_parity(parity: Parity, limits: Limits = EXACT) -> None:
-    """Raise ParityError, saying what differs, unless the bundle does what PyTorch does, within the limits."""
+    """Do nothing if the bundle is as near to PyTorch as the limits ask.
+
+    Raises:
+        ParityError: it is not; the message says in what. Logits that are not numbers are never near enough.
+    """
     faults = []
-    compared = parity.questions - parity.ties
+    counted = parity.questions - parity.ties
     if np.isnan(parity.max_logit_difference):
         faults.append("logits are not numbers")
     elif limits.logits is not None and not parity.max_logit_difference <= limits.logits:
         faults.append(f"dense logits differ by up to {parity.max_logit_difference:.2g}")
     if parity.different_blocks > limits.blocks * parity.blocks:
         faults.append(f"{parity.different_blocks} of {parity.blocks} blocks were kept by one side only")
-    if parity.different_answers > limits.answers * compared:
-        faults.append(f"{parity.different_answers} of {compared} answers differ")
+    if parity.different_answers > limits.answers * counted:
+        faults.append(f"{parity.different_answers} of {counted} answers differ")
     if limits is not EXACT and parity.f1 < parity.f1_reference - limits.f1_drop:
         faults.append(f"F1 is {parity.f1:.2f} instead of {parity.f1_reference:.2f}")
     if faults:
@@ -157,6 +174,7 @@ def _is_tie(result: object) -> bool:
 
 
 def _count_differences(parity: Parity, mine: Evaluated, reference: Evaluated) -> None:
+    """Add the differences of one question."""
     for a, b in zip(mine.results, reference.results, strict=True):
         parity.blocks += len(b.dropped_after)
         parity.different_blocks += int((a.dropped_after != b.dropped_after).sum())

@@ -1,8 +1,8 @@
 """A model in half precision, with islands of fp32 where half precision loses answers.
 
-The islands are softmax (in `stages.GridAttention`), LayerNorm, the QA head and the predictors. Converters that rewrite
-a finished graph put them elsewhere, and have made invalid graphs of such models; here the modules say where they are,
-and the exporter writes it down.
+The islands are softmax (in `model.attention.GridAttention`), LayerNorm, the QA head and the predictors. Converters that
+rewrite a finished graph put them elsewhere, and have made invalid graphs of such models. Here the modules say where
+they are, and the exporter writes it down.
 """
 
 import copy
@@ -14,7 +14,7 @@ from bskim_export.model.qa import BlockSkimForQuestionAnswering
 
 HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 PRECISIONS = ("fp32", *HALF, "int8")
-"""What `bskim-export --precision` offers. INT8 is a matter of graphs, see `quantize`."""
+"""The choices of `bskim-export --precision`. INT8 is a matter of graphs, see `int8.quantizer`."""
 
 
 class Island(nn.Module):
@@ -27,7 +27,8 @@ class Island(nn.Module):
 
     def __init__(self, module: nn.Module, back: bool):
         super().__init__()
-        self.module, self.back = module.float(), back
+        self.module = module.float()
+        self.back = back
 
     def forward(self, hidden: Tensor) -> Tensor:
         result = self.module(hidden.float())
@@ -43,6 +44,7 @@ def in_precision(model: BlockSkimForQuestionAnswering, precision: str) -> BlockS
     head = set(model.family.head(backbone).modules())  # DistilBERT's is put together anew at every call
     for parent in list(backbone.modules()):
         for name, child in list(parent.named_children()):
+            # The next layer takes what a LayerNorm gives; the head's logits stay fp32.
             if isinstance(child, nn.LayerNorm):
                 setattr(parent, name, Island(child, back=True))
             elif isinstance(child, nn.Linear) and child in head:

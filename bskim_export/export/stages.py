@@ -1,8 +1,8 @@
 """The modules that become graphs: each a run of transformer work between two skim points, on packed blocks.
 
-A layer is cut right behind its attention context: what follows (output projection, residual, LayerNorm, FFN) mixes no
-tokens, so that dropping there gives the numbers of the paper's order, which drops after the whole layer, and spends
-nothing on what is dropped.
+A layer is cut right behind its attention context. The rest of it (output projection, residual, LayerNorm, FFN) mixes no
+tokens. So dropping there gives the numbers of the paper's order, which drops after the whole layer, and spends nothing
+on dropped blocks.
 """
 
 from collections.abc import Sequence
@@ -54,7 +54,8 @@ class StageModule(nn.Module):
 
     def __init__(self, model: BlockSkimForQuestionAnswering, cut: Cut):
         super().__init__()
-        self.family, self.cut = model.family, cut
+        self.family = model.family
+        self.cut = cut
         self.size = model.skim.block_size
         self.with_diagonal = "diagonal" in PREDICTORS[model.skim.predictor].reads
         layers = self.family.layers(model.backbone)
@@ -66,14 +67,22 @@ class StageModule(nn.Module):
         self.outputs = LOGITS if cut.leaves else boundary
 
     def run(self, hidden: Tensor, table: Tensor, back: Tensor, mask: Tensor, probe: Tensor) -> tuple[Tensor, ...]:
+        """Return the stage's outputs.
+
+        Args:
+            hidden: [N, k, H], the hidden states that enter its first layer
+            table, back, mask, probe: see `bundle.tensors`
+        """
         attention = GridAttention(table, mask, self.size)
+        # Whole layers: all of them in the last stage, all but one in the others.
         whole = self.layers if self.cut.leaves else self.layers[:-1]
         for layer in whole:
             context = self.family.context(layer, hidden, attention)
             hidden = self.family.rest(layer, context.index_select(0, back), hidden)
-        if self.cut.leaves:
+        if self.head is not None:
             start, end = self.head(hidden).unbind(-1)
             return start, end
+        # The cut goes through the last layer: the next stage computes the rest of it on the blocks that are kept.
         context = self.family.context(self.layers[-1], hidden, attention)
         return (context, hidden, attention.diagonal(probe)) if self.with_diagonal else (context, hidden)
 
@@ -81,7 +90,17 @@ class StageModule(nn.Module):
 class FirstStage(StageModule):
     """Begins with the embeddings. With all layers and the head it is the dense model."""
 
-    def forward(self, input_ids, token_type_ids, position_ids, table, back, mask, probe):
+    def forward(
+        self,
+        input_ids: Tensor,
+        token_type_ids: Tensor,
+        position_ids: Tensor,
+        table: Tensor,
+        back: Tensor,
+        mask: Tensor,
+        probe: Tensor,
+    ) -> tuple[Tensor, ...]:
+        assert self.embedder is not None, "its cut begins with the embeddings"
         hidden = self.embedder(input_ids, token_type_ids, position_ids)
         return self.run(hidden, table, back, mask, probe)
 
@@ -89,8 +108,20 @@ class FirstStage(StageModule):
 class LaterStage(StageModule):
     """Begins with the kept blocks of the stage before: compaction is the Gather at its head."""
 
-    def forward(self, last_context, last_residual, keep_cells, keep, table, back, mask, probe):
-        context, residual = last_context.index_select(0, keep_cells), last_residual.index_select(0, keep)
+    def forward(
+        self,
+        last_context: Tensor,
+        last_residual: Tensor,
+        keep_cells: Tensor,
+        keep: Tensor,
+        table: Tensor,
+        back: Tensor,
+        mask: Tensor,
+        probe: Tensor,
+    ) -> tuple[Tensor, ...]:
+        assert self.before is not None, "its cut begins with the rest of a layer"
+        context = last_context.index_select(0, keep_cells)
+        residual = last_residual.index_select(0, keep)
         hidden = self.family.rest(self.before, context, residual)
         return self.run(hidden, table, back, mask, probe)
 

@@ -18,7 +18,7 @@ from bskim_export.runtime.windows import Window
 
 TIE = 1e-4
 """A keep probability this close to its threshold may fall either way by rounding alone. The distance is one of logits,
-because that is what rounding moves: the same at a threshold of 0.5, where it is 2.5e-5, and at one of 0.001."""
+because rounding moves those: by as much at a threshold of 0.5, where it is 2.5e-5 of a probability, as at 0.001."""
 
 
 @dataclass(eq=False)
@@ -36,7 +36,7 @@ class TorchReference:
 
     Args:
         model: in fp32, in evaluation mode
-        description: what the runtime knows of it
+        description: the same model, as the runtime knows it
     """
 
     def __init__(self, model: BlockSkimForQuestionAnswering, description: Model):
@@ -55,10 +55,11 @@ class TorchReference:
         if policy is not None and not isinstance(policy, Thresholds):
             raise InputError("The PyTorch reference skims by thresholds only.")
         by_layer = {} if policy is None else {layer: t for layer, t in policy.by_layer.items() if t > 0}
-        blocks = protected or [None] * len(windows)
-        return [self._run(w, by_layer, block) for w, block in zip(windows, blocks, strict=True)]
+        protected = protected or [None] * len(windows)
+        return [self._run(w, by_layer, block) for w, block in zip(windows, protected, strict=True)]
 
     def _run(self, window: Window, thresholds: Mapping[int, float], protected: int | None) -> ReferenceResult:
+        # No predictor decides about question blocks, nor about the one that is protected.
         blocks = count_blocks(window.length, self.model.block_size)
         stays = torch.arange(blocks) < window.question_blocks
         if protected is not None:
@@ -70,6 +71,7 @@ class TorchReference:
             out.dropped_after.numpy().astype(np.int16),
             tie=near_tie(out, stays, thresholds),
         )
+        # The reference itself knows of no leaving: it only drops blocks.
         passage = ~stays.numpy()
         may_leave = np.array(window.may_leave and protected is None)
         remaining = np.array((result.dropped_after[passage] == KEPT).sum())
@@ -79,7 +81,11 @@ class TorchReference:
 
 
 def _leave(result: ReferenceResult, out: ReferenceOutput, passage: np.ndarray) -> None:
-    """Let a window leave when its last passage block is dropped, and its question blocks with it."""
+    """Let a window leave when its last passage block is dropped, and its question blocks with it.
+
+    Args:
+        passage: bool [K], the blocks that predictors decide about
+    """
     last = int(result.dropped_after[passage].max())
     judged = {block: p for block, p in out.scores[last].items() if passage[block]}
     result.left = True
@@ -90,7 +96,7 @@ def _leave(result: ReferenceResult, out: ReferenceOutput, passage: np.ndarray) -
     result.end_logits[:] = -np.inf
 
 
-def torch_inputs(window: Window) -> tuple[torch.Tensor, ...]:
+def torch_inputs(window: Window) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return a window's input_ids, attention_mask, token_type_ids and question_mask, int64 [S]."""
     positions = torch.arange(len(window.input_ids))
     return (
@@ -115,5 +121,6 @@ def near_tie(out: ReferenceOutput, stays: torch.Tensor, thresholds: Mapping[int,
 
 
 def _logit(probability: float) -> float:
-    inside = min(max(probability, 1e-30), 1 - 1e-7)  # float32 knows no number between that and 1
+    """Return the logit of a probability. Those next to 0 and 1 count as 1e-30 and 1 - 1e-7."""
+    inside = min(max(probability, 1e-30), 1 - 1e-7)  # float32 has hardly a number between that and 1
     return math.log(inside / (1 - inside))

@@ -12,7 +12,7 @@ ALIGNMENT = 4096  # a memory page, so that runtimes can map tensors
 class WeightStore:
     """Appends tensors to a file; one whose bytes are there already is not stored again.
 
-    Use as a context manager; the file is complete when it ends. Graphs that point to it lie in the same folder.
+    Use as a context manager: the file is complete when the block ends. Graphs that point to it lie in the same folder.
     """
 
     def __init__(self, path: Path):
@@ -31,6 +31,7 @@ class WeightStore:
         data = np.ascontiguousarray(array).tobytes()
         digest = hashlib.sha256(data).digest()
         if digest not in self._places:
+            # Zeros up to the next page, then the tensor.
             self._stream.write(bytes(-self._stream.tell() % ALIGNMENT))
             self._places[digest] = (self._stream.tell(), len(data))
             self._stream.write(data)

@@ -143,7 +143,7 @@ class Batch:
         self._probe = np.flatnonzero(self._passage)
         # Graphs do not take empty tensors everywhere: with nothing to score, look at some block and ignore it.
         scored = self._probe if self.scored else np.zeros(1, np.int64)
-        arrays = {
+        arrays: dict[str, npt.NDArray[Any]] = {
             "keep": np.arange(self.live),
             "keep_cells": grid.back,
             "table": grid.table,

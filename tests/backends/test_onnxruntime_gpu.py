@@ -13,7 +13,9 @@ NAMES = [name for name, entry in CATALOGUE.items() if entry.provider]
 class OnCpu(OnnxRuntimeCudaBackend):
     """The same code with the CPU's provider and memory: bindings, outputs that stay on the device."""
 
-    name, provider, device = "onnxruntime-bound", "CPUExecutionProvider", "cpu"
+    name = "onnxruntime-bound"
+    provider = "CPUExecutionProvider"
+    device = "cpu"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -59,7 +59,7 @@ else:
 def test_the_plain_graph_is_a_stages_own_attention(case):
     attention = GridAttention(case.table, case.mask, 32)
     context, diagonal = case.plain()
-    torch.testing.assert_close(context, attention(*case.packed, case.scaling))
+    torch.testing.assert_close(context, attention(case.query, case.key, case.value, case.scaling))
     torch.testing.assert_close(diagonal, attention.diagonal(case.probe))
     live = case.grid.back
     torch.testing.assert_close(case.sdpa()[live], context[live], atol=1e-5, rtol=1e-5)

@@ -116,9 +116,9 @@ def assert_untouched(out: Path, pair) -> None:
 def test_a_disk_that_is_full_for_any_file_leaves_the_old_bundle(name, checkpoints, pair, out, squad):
     def lead_to_the_full_device(what, done, total):
         for partial in out.parent.glob(".engines.partial-*"):
-            for path in (partial / name, written_first(partial / name)):
-                if not path.exists() and not path.is_symlink():
-                    path.symlink_to("/dev/full")
+            path = partial / name if name.startswith("onnx/") else written_first(partial / name)
+            if not path.is_symlink():
+                path.symlink_to("/dev/full")
 
     with pytest.raises(DiskFullError, match=r"takes about 5 MB.* \(No space left on device\)") as caught:
         export_bundle(checkpoints[1], out, questions=sample(squad, 1), progress=lead_to_the_full_device)

@@ -3,16 +3,17 @@ import copy
 import pytest
 import torch
 from click.testing import CliRunner
-from support import EXAMPLE, FAMILIES, torch_inputs, windows_of
+from support import EXAMPLE, FAMILIES, windows_of
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from bskim_export import load_checkpoint
-from bskim_export.bundle.manifest import read_manifest
+from bskim_export.bundle.bundle import Bundle
 from bskim_export.checkpoint.publishing import publish
 from bskim_export.checkpoint.tokenizer_files import tokenizer_json
 from bskim_export.commands import main as group
 from bskim_export.data.question import sample
 from bskim_export.errors import CheckpointError
+from bskim_export.export.torch_reference import torch_inputs
 
 
 def logits(model, window):
@@ -80,7 +81,7 @@ def test_thresholds_come_from_a_bundle(tiny, tiny_bundle, tmp_path):
         group, ["publish", str(tmp_path / "model"), str(tmp_path / "out"), "--thresholds", str(bundle)]
     )
     assert done.exit_code == 0, done.output
-    chosen = read_manifest(bundle).thresholds["1"]
+    chosen = Bundle.open(bundle).thresholds[1]
     assert load_checkpoint(tmp_path / "out").model.skim.thresholds == (0, chosen, 0)
 
 

@@ -18,19 +18,25 @@ from bskim_export.runtime.policy import Thresholds
 from bskim_export.runtime.runner import WindowResult
 from bskim_export.runtime.windows import WindowMaker
 
+THRESHOLD = 0.9
 MODEL = Model("bert", "", 2, 32, 64, 4, 8, 32, 2, 32, 384, 0, 101, 0)
 
 
 @pytest.fixture(scope="module")
-def questions(squad) -> list[Question]:
-    return sample(squad, 14, seed=31)
+def skimming(minilm_bundle) -> Answerer:
+    """The trained model, skimming much in short windows: some leave."""
+    qa = QAPipeline(minilm_bundle, threshold=THRESHOLD)
+    return qa.answerer(qa.options(max_seq_len=128, doc_stride=48))
 
 
 @pytest.fixture(scope="module")
-def skimming(minilm_bundle) -> Answerer:
-    """The trained model, skimming much in short windows: some leave, and some questions run again."""
-    qa = QAPipeline(minilm_bundle, threshold=0.3)
-    return qa.answerer(qa.options(max_seq_len=128, doc_stride=48))
+def questions(squad, skimming) -> list[Question]:
+    """Questions of which every other one ends with a block: then its first window may leave too, and it runs again."""
+    found = sample(squad, 14, seed=31)
+    for i in range(0, len(found), 2):
+        while skimming.windows(found[i].question, found[i].context)[0].question_length % 32:
+            found[i] = replace(found[i], question=found[i].question + " please")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +98,7 @@ def test_windows_left_and_questions_ran_again(done):
 
 
 def test_each_question_has_the_answer_that_the_pipeline_gives_alone(skimming, questions, done, minilm_bundle):
-    qa = QAPipeline(minilm_bundle, threshold=0.3)
+    qa = QAPipeline(minilm_bundle, threshold=THRESHOLD)
     for question, one in zip(questions, done, strict=True):
         alone = qa(question=question.question, context=question.context, max_seq_len=128, doc_stride=48)
         assert one.text == alone["answer"]

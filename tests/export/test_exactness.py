@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from support import FAMILIES, windows_of, without_ties
 
 from bskim_export import QAPipeline
+from bskim_export.blocks import KEPT
 from bskim_export.data.question import sample
-from bskim_export.export.parity import TorchReference, torch_inputs
-from bskim_export.runtime.orchestrator import KEPT
+from bskim_export.export.torch_reference import TorchReference, torch_inputs
 from bskim_export.runtime.policy import KeepSchedule, Thresholds
 
 GROUPINGS = [
@@ -24,7 +24,8 @@ GROUPINGS = [
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_threshold_zero_gives_hugging_faces_own_logits(family, tiny, tiny_bundle, squad):
-    checkpoint, qa = tiny(family), QAPipeline(tiny_bundle(family), threshold=0)
+    checkpoint = tiny(family)
+    qa = QAPipeline(tiny_bundle(family), threshold=0)
     for window in windows_of(checkpoint, sample(squad, 5, seed=2)):
         input_ids, attention_mask, token_type_ids, _ = (t[None] for t in torch_inputs(window))
         with torch.no_grad():
@@ -41,7 +42,8 @@ def test_threshold_zero_gives_hugging_faces_own_logits(family, tiny, tiny_bundle
 def test_stages_with_nothing_dropped_give_the_dense_graphs_logits(model, tiny, tiny_bundle, squad):
     qa = QAPipeline(tiny_bundle(*model))
     windows = windows_of(tiny(*model), sample(squad, 6, seed=3))
-    staged, dense = qa.orchestrator.run(windows, KeepSchedule([1.0])), qa.orchestrator.run(windows, None)
+    staged = qa.orchestrator.run(windows, KeepSchedule([1.0]))
+    dense = qa.orchestrator.run(windows, None)
     for a, b, window in zip(staged, dense, windows, strict=True):
         real = slice(0, window.length)
         np.testing.assert_allclose(a.start_logits[real], b.start_logits[real], atol=1e-4)
@@ -51,9 +53,10 @@ def test_stages_with_nothing_dropped_give_the_dense_graphs_logits(model, tiny, t
 @pytest.mark.parametrize("model", GROUPINGS)
 def test_skimming_gives_what_pytorch_gives_with_true_removal(model, tiny, tiny_bundle, squad):
     checkpoint = tiny(*model)
-    qa, reference = QAPipeline(tiny_bundle(*model)), TorchReference(checkpoint.model)
-    windows = windows_of(checkpoint, sample(squad, 12, seed=4))
-    windows, dropped = without_ties(windows, qa), 0
+    qa = QAPipeline(tiny_bundle(*model))
+    reference = TorchReference(checkpoint.model, qa.bundle.model)
+    windows = without_ties(windows_of(checkpoint, sample(squad, 12, seed=4)), qa)
+    dropped = 0
     for window, ours in zip(windows, qa.orchestrator.run(windows, qa.policy), strict=True):
         theirs = reference.run([window], qa.policy)[0]
         np.testing.assert_array_equal(ours.dropped_after, theirs.dropped_after)
@@ -80,13 +83,13 @@ def ragged(request, tiny, tiny_bundle, squad):
     st.floats(0.05, 0.95),
     st.booleans(),
 )
-def test_a_window_does_not_depend_on_its_batch(ragged, places, quantile, guard):
+def test_a_window_does_not_depend_on_its_batch(ragged, places, quantile, protect):
     qa, pool = ragged
     windows = [pool[i % len(pool)] for i in places]
     policy = Thresholds({layer: t * (0.5 + quantile) if t < 0.6 else t for layer, t in qa.policy.by_layer.items()})
-    held = [w.question_blocks if guard and len(w.input_ids) > 32 * w.question_blocks else None for w in windows]
-    together = qa.orchestrator.run(windows, policy, held)
-    for window, block, mine in zip(windows, held, together, strict=True):
+    protected = [w.question_blocks if protect and len(w.input_ids) > 32 * w.question_blocks else None for w in windows]
+    together = qa.orchestrator.run(windows, policy, protected)
+    for window, block, mine in zip(windows, protected, together, strict=True):
         alone = qa.orchestrator.run([window], policy, [block])[0]
         np.testing.assert_array_equal(mine.dropped_after, alone.dropped_after)
         assert (mine.left, mine.best_block) == (alone.left, alone.best_block)
@@ -94,14 +97,13 @@ def test_a_window_does_not_depend_on_its_batch(ragged, places, quantile, guard):
         np.testing.assert_allclose(mine.start_logits[kept], alone.start_logits[kept], atol=1e-5)
 
 
-def test_question_blocks_and_held_blocks_stay_whatever_the_scores(tiny, tiny_bundle, squad):
+def test_question_blocks_and_protected_blocks_stay_whatever_the_scores(tiny, tiny_bundle, squad):
     qa = QAPipeline(tiny_bundle())
     windows = windows_of(tiny(), sample(squad, 10, seed=6))
     windows = [w for w in windows if len(w.input_ids) // 32 > w.question_blocks + 1]
-    held = [w.question_blocks + 1 for w in windows]
-    for window, block, result in zip(
-        windows, held, qa.orchestrator.run(windows, Thresholds(dict.fromkeys(range(3), 1.0)), held), strict=True
-    ):
+    protected = [w.question_blocks + 1 for w in windows]
+    results = qa.orchestrator.run(windows, Thresholds(dict.fromkeys(range(3), 1.0)), protected)
+    for window, block, result in zip(windows, protected, results, strict=True):
         assert (result.dropped_after[: window.question_blocks] == KEPT).all()
         assert result.dropped_after[block] == KEPT
         assert (np.delete(result.dropped_after, [*range(window.question_blocks), block]) == 0).all()
@@ -112,7 +114,7 @@ def test_a_window_whose_passage_is_gone_leaves_unless_its_question_block_is_the_
 ):
     qa = QAPipeline(tiny_bundle())
     question = max(sample(squad, 200, seed=7), key=lambda q: len(q.context))
-    windows = qa.windows(question.question, question.context, 128, 64)
+    windows = qa.maker(question.question, question.context, 128, 64)
     assert len(windows) > 2
     results = qa.orchestrator.run(windows, Thresholds(dict.fromkeys(range(3), 1.0)))
     assert [r.left for r in results] == [False] + [True] * (len(windows) - 1)
@@ -125,15 +127,16 @@ def test_a_window_whose_passage_is_gone_leaves_unless_its_question_block_is_the_
 def test_a_thousand_questions_get_the_same_blocks_and_answers_in_any_batch(minilm_qa, batch_size, squad):
     questions = sample(squad, 1000)
     order = np.random.default_rng(0).permutation(len(questions))
-    windows = [minilm_qa.windows(q.question, q.context, 384, 128) for q in questions]
-    minilm_qa.batch_size = 8
-    expected = minilm_qa.skim(windows)
-    minilm_qa.batch_size = batch_size
-    shuffled = minilm_qa.skim([windows[i] for i in order])
-    blocks = answers = 0
+    usual = minilm_qa.answerer(minilm_qa.options(batch_size=8))
+    other = minilm_qa.answerer(minilm_qa.options(batch_size=batch_size))
+    windows = [usual.windows(q.question, q.context) for q in questions]
+    expected = usual.run(windows)
+    shuffled = other.run([windows[i] for i in order])
+    blocks = 0
+    answers = 0
     for i, mine in zip(order, shuffled, strict=True):
         blocks += sum(int((a.dropped_after != b.dropped_after).sum()) for a, b in zip(mine, expected[i], strict=True))
-        found = [minilm_qa.decode(questions[i].context, windows[i], r)[0]["answer"] for r in (mine, expected[i])]
+        found = [usual.decode(questions[i].context, windows[i], r)[0]["answer"] for r in (mine, expected[i])]
         answers += found[0] != found[1]
     print(f"batch {batch_size}, shuffled: {blocks} blocks and {answers} of {len(questions)} answers differ")
     assert blocks == answers == 0

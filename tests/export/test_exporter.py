@@ -1,35 +1,75 @@
-import json
 import os
+import shutil
+from dataclasses import replace
 
 import onnx
 import pytest
 import torch
-from support import EXAMPLE, SHAPE, make_model
+from support import EXAMPLE, SHAPE, make_model, windows_of
 from transformers import AlbertConfig, BertConfig
 
 from bskim_export import QAPipeline, export_bundle
-from bskim_export.bundle.manifest import read_manifest, verify_files
+from bskim_export.bundle.bundle import Bundle
+from bskim_export.bundle.manifest import RunDefaults
 from bskim_export.checkpoint.loading import Checkpoint
 from bskim_export.data.question import sample
 from bskim_export.errors import BundleError, CheckpointError, ParityError
 from bskim_export.export import exporter
-from bskim_export.export.stages import plan_cuts
 
 
 def graphs(folder):
     return {p.name: onnx.load(p, load_external_data=False) for p in sorted((folder / "onnx").glob("*.onnx"))}
 
 
-def test_a_bundle_is_complete_and_tells_what_it_proved(tiny_bundle):
-    folder = tiny_bundle()
-    manifest = read_manifest(folder)
-    verify_files(folder, manifest)
-    assert [s.layers for s in manifest.stages] == [[0], [1], [2], []]
-    assert [s.skim_layer for s in manifest.stages] == [0, 1, 2, None]
-    parity = json.loads((folder / "report.json").read_text())["parity"]
+def test_a_bundle_is_complete_and_holds_the_parity_that_was_measured(tiny_bundle):
+    bundle = Bundle.open(tiny_bundle())
+    assert [s.layers for s in bundle.manifest.stages] == [[0], [1], [2], []]
+    assert [s.skim_layer for s in bundle.manifest.stages] == [0, 1, 2, None]
+    parity = bundle.read_report()["parity"]
+    assert parity["reference"].startswith("torch")
     assert parity["questions"] == 4
     assert parity["different_blocks"] == parity["different_answers"] == 0
     assert parity["max_logit_difference"] < 1e-4
+
+
+def test_defaults_are_in_the_manifest_and_calls_run_at_them(tiny, squad, tmp_path):
+    checkpoint = tiny("bert", (1,))
+    question = max(sample(squad, 50), key=lambda q: len(q.context))
+    defaults = RunDefaults(max_seq_len=96, doc_stride=64, max_answer_len=7)
+    manifest, parity = export_bundle(checkpoint, tmp_path / "x", questions=[question], defaults=defaults)
+    assert manifest.defaults == Bundle.open(tmp_path / "x").manifest.defaults == defaults
+    qa = QAPipeline(tmp_path / "x")
+    options = qa.options()
+    assert (options.max_seq_len, options.doc_stride, options.max_answer_len) == (96, 64, 7)
+    assert options == qa.answerer().options
+    # Parity was measured at them, too.
+    windows = windows_of(checkpoint, [question], max_seq_len=96)
+    assert parity.windows == len(windows) > 2
+
+
+def test_without_defaults_windows_are_as_long_as_the_model_takes(tiny_bundle):
+    manifest = Bundle.open(tiny_bundle()).manifest
+    assert manifest.defaults == RunDefaults.of_length(384)
+    assert QAPipeline(tiny_bundle()).options().max_seq_len == manifest.model.max_seq_len == 384
+
+
+def test_defaults_that_the_model_cannot_run_at_are_refused_and_nothing_is_written(tiny, squad, tmp_path):
+    defaults = RunDefaults.of_length(385)
+    with pytest.raises(BundleError, match=r"defaults: max_seq_len.*384"):
+        export_bundle(tiny("bert", ()), tmp_path / "x", questions=sample(squad, 1), defaults=defaults)
+    assert not os.listdir(tmp_path)
+
+
+def test_progress_goes_through_all_activities_to_their_end(tiny, squad, tmp_path):
+    calls = []
+    questions = sample(squad, 2)
+    export_bundle(tiny("bert", (1,)), tmp_path / "x", questions=questions, progress=lambda *call: calls.append(call))
+    activities = list(dict.fromkeys(what for what, _, _ in calls))
+    assert activities == [exporter.EXPORTING, exporter.MEASURING_PARITY]
+    for what in activities:
+        done = [call[1] for call in calls if call[0] == what]
+        (total,) = {call[2] for call in calls if call[0] == what}
+        assert done == list(range(total + 1))
 
 
 @pytest.mark.parametrize("layers", [(0, 1, 2), (1,), (0, 2)])
@@ -71,23 +111,14 @@ def test_weights_that_layers_share_are_stored_once(unigram, tmp_path, squad):
 
 
 def test_a_model_without_predictors_exports_dense(tiny_bundle):
-    manifest = read_manifest(tiny_bundle("bert", ()))
+    manifest = Bundle.open(tiny_bundle("bert", ())).manifest
     assert len(manifest.stages) == 1
     assert manifest.dense == manifest.stages[0].graph
     qa = QAPipeline(tiny_bundle("bert", ()))
     assert qa.run(question="Who?", context="It is Ada.", return_skim=True)["skipped"] == []
 
 
-def test_plan_cuts_puts_every_layer_into_one_stage():
-    for layers in ([], [0], [3], [0, 1, 2, 3], [1, 2]):
-        cuts = plan_cuts(4, layers)
-        assert [i for c in cuts for i in c.layers] == [0, 1, 2, 3]
-        assert (cuts[0].enters, cuts[-1].leaves, len(cuts)) == (True, True, len(layers) + 1)
-
-
 def test_a_bundle_can_be_moved(tiny_bundle, tmp_path):
-    import shutil
-
     moved = shutil.copytree(tiny_bundle(), tmp_path / "elsewhere")
     assert QAPipeline(moved)(question="Who?", context="It is Ada.")["answer"]
 
@@ -96,7 +127,7 @@ def test_exporting_over_a_bundle_replaces_it(tiny, tmp_path, squad):
     out = tmp_path / "engines"
     export_bundle(tiny("bert", (1,)), out, questions=sample(squad, 1))
     export_bundle(tiny("bert", ()), out, questions=sample(squad, 1))
-    assert read_manifest(out).skim_layers == []
+    assert Bundle.open(out).skim_layers == []
     assert os.listdir(tmp_path) == ["engines"]
 
 
@@ -125,8 +156,6 @@ def test_something_else_is_never_overwritten(tiny, tmp_path):
 
 
 def test_a_tokenizer_of_another_model_is_refused(tiny, tmp_path, wordpiece):
-    from dataclasses import replace
-
     with pytest.raises(CheckpointError, match="do not belong together"):
         export_bundle(replace(tiny("roberta"), tokenizer=wordpiece), tmp_path / "x")
 

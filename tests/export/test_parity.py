@@ -1,23 +1,101 @@
-from types import SimpleNamespace
+import copy
+from itertools import count
 
+import numpy as np
 import pytest
 import torch
 
-from bskim_export.export.parity import near_tie
+from bskim_export import QAPipeline
+from bskim_export.data.question import sample
+from bskim_export.errors import InputError, ParityError
+from bskim_export.export.parity import (
+    COARSE,
+    EXACT,
+    UNJUDGED,
+    Limits,
+    Parity,
+    limits_for,
+    measure_parity,
+    require_parity,
+)
+
+NEAR = {"questions": 200, "blocks": 1000, "f1": 79.8, "f1_reference": 80.0, "max_logit_difference": 0.2}
+"""A bundle that is as near as COARSE asks."""
 
 
 @pytest.mark.parametrize(
-    ("probability", "threshold", "tie"),
+    ("found", "message"),
     [
-        (0.50002, 0.5, True),
-        (0.5001, 0.5, False),
-        (0.00100005, 0.001, True),
-        (0.001002, 0.001, False),  # 1e-5 of a probability would have called this one
-        (1.0, 1.0, True),
-        (0.0, 1e-9, False),
+        ({"different_answers": 4}, "4 of 200 answers differ"),
+        ({"different_blocks": 21}, "21 of 1000 blocks were kept by one side only"),
+        ({"f1": 79.6}, r"F1 is 79\.60 instead of 80\.00"),
+        ({"ties": 100, "different_answers": 2}, "2 of 100 answers differ"),
     ],
 )
-def test_a_tie_is_a_matter_of_logits(probability, threshold, tie):
-    out = SimpleNamespace(scores={2: {0: threshold, 1: probability}})
-    guarded = torch.tensor([True, False])
-    assert near_tie(out, guarded, {2: threshold}) is tie
+def test_answers_blocks_and_f1_have_limits_of_their_own(found, message):
+    require_parity(Parity(**NEAR, different_answers=3, different_blocks=20), limits_for("fp16"))
+    with pytest.raises(ParityError, match=message):
+        require_parity(Parity(**(NEAR | found)), limits_for("fp16"))
+
+
+@pytest.mark.parametrize("found", [{"max_logit_difference": 0.002}, {"different_blocks": 1}, {"different_answers": 1}])
+def test_fp32_allows_no_difference_in_blocks_or_answers(found):
+    same = {"questions": 200, "blocks": 1000, "max_logit_difference": 1e-5}
+    require_parity(Parity(**same))
+    with pytest.raises(ParityError, match="Please report this"):
+        require_parity(Parity(**(same | found)))
+
+
+@pytest.mark.parametrize("limits", [EXACT, COARSE, UNJUDGED, limits_for("int8", 1.0, 1.0, 100.0), Limits(logits=1e9)])
+def test_logits_that_are_not_numbers_never_pass(limits):
+    with pytest.raises(ParityError, match="logits are not numbers"):
+        require_parity(Parity(questions=200, blocks=1000, max_logit_difference=float("nan")), limits)
+
+
+def test_one_logit_that_is_no_number_shows_after_all_questions(tiny, tiny_bundle, squad, monkeypatch):
+    qa = QAPipeline(tiny_bundle())
+    run = qa.orchestrator.run
+    dense_runs = count()
+
+    def run_with_nan(windows, policy, protected=None):
+        results = run(windows, policy, protected)
+        if policy is None and next(dense_runs) == 0:
+            results[0].end_logits[3] = np.nan
+        return results
+
+    monkeypatch.setattr(qa.orchestrator, "run", run_with_nan)
+    parity = measure_parity(qa, tiny().model, sample(squad, 3))
+    assert next(dense_runs) >= 3  # others came after it
+    assert np.isnan(parity.max_logit_difference)
+    assert parity.different_answers == 0
+    with pytest.raises(ParityError, match="not numbers"):
+        require_parity(parity, UNJUDGED)
+
+
+@pytest.mark.parametrize("family", ["bert", "albert"])
+def test_a_bundle_has_parity_with_its_own_model(family, tiny, tiny_bundle, squad):
+    questions = sample(squad, 6, seed=2)
+    done = []
+    parity = measure_parity(QAPipeline(tiny_bundle(family)), tiny(family).model, questions, lambda: done.append(1))
+    require_parity(parity, EXACT)
+    assert parity.questions == len(done) == 6
+    assert parity.ties < 6
+    assert parity.f1 == parity.f1_reference
+
+
+def test_blocks_that_only_one_side_drops_are_counted(tiny, tiny_bundle, squad):
+    model = copy.deepcopy(tiny().model)
+    with torch.no_grad():
+        model.predictors["0"].fc.bias[1] += 1  # its keep probabilities are higher
+    parity = measure_parity(QAPipeline(tiny_bundle()), model, sample(squad, 6, seed=2))
+    assert parity.max_logit_difference < 1e-4  # of the dense model
+    assert 0 < parity.different_blocks < parity.blocks
+    with pytest.raises(ParityError, match="blocks were kept by one side only"):
+        require_parity(parity, EXACT)
+
+
+def test_limits_of_fp32_cannot_be_loosened():
+    with pytest.raises(InputError, match="exactly"):
+        limits_for("fp32", max_f1_drop=1.0)
+    assert limits_for("fp32") == EXACT
+    assert limits_for("bf16", max_block_change=0.5) == Limits(None, 0.5, COARSE.answers, COARSE.f1_drop)
