@@ -165,8 +165,12 @@ def run_model(model: ir.Model, x: np.ndarray) -> np.ndarray:
     """Return the y of a graph that `model_of` made, by ONNX Runtime, after the graph was checked."""
     data = ir.to_proto(model).SerializeToString()
     onnx.checker.check_model(onnx.load_from_string(data))
-    session = ort.InferenceSession(data, _session_options(), providers=["CPUExecutionProvider"])
-    return session.run(["y"], {"x": x})[0]
+    return open_session(data).run(["y"], {"x": x})[0]
+
+
+def open_session(model: bytes | Path) -> ort.InferenceSession:
+    """Return a session of ONNX Runtime with our options, for the content of a file or for a file."""
+    return ort.InferenceSession(model, _session_options(), providers=["CPUExecutionProvider"])
 
 
 def operations(model: ir.Model) -> list[str]:

@@ -131,7 +131,7 @@ class Simulator:
         # Questions whose windows have all left have one of them run again, with its best block protected: that block
         # is there after every layer, and nothing leaves.
         gone = np.logical_and.reduceat(left[-1], self._first)
-        window, block = self._second_runs(alive, left)
+        window, block = self._second_runs(alive, left, gone)
         live_again = counts[:, window]
         live_again[1:] += ~alive[block, :, window].T
         # What stays of such a window: its question blocks and that block. All others were dropped in the first run.
@@ -140,7 +140,7 @@ class Simulator:
         return _Skimmed(live, gone, window, live_again, stays[self._place, self._window])
 
     def _second_runs(
-        self, alive: npt.NDArray[np.bool_], left: npt.NDArray[np.bool_]
+        self, alive: npt.NDArray[np.bool_], left: npt.NDArray[np.bool_], gone: npt.NDArray[np.bool_]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return the windows that are run again, int64 [n], and the block that is protected in each, int64 [n]: the
         one that the window was surest of when it left.
@@ -148,15 +148,16 @@ class Simulator:
         Args:
             alive: bool [M, L, W], blocks that stay past each skim point
             left: bool [L, W], windows that have left there
+            gone: bool [Q], questions whose windows have all left; few, so that nothing is computed for the others
         """
-        step = np.argmax(left, axis=0)  # [W], of windows that left: when
-        window = np.arange(len(step))
-        score = self._scores[:, step, window]  # [M, W]
+        window = np.flatnonzero(gone[self._question])
+        step = np.argmax(left[:, window], axis=0)  # when each has left
+        score = self._scores[:, step, window]  # [M, windows]
         # Only blocks that were still there when the window left were judged then.
         before = (step == 0) | alive[:, step - 1, window]
         score = np.where(before & np.isfinite(score), score, -np.inf)
-        chosen = most_promising(self._question, left[-1], step, score.max(axis=0))
-        return chosen, score.argmax(axis=0)[chosen]
+        chosen = most_promising(self._question[window], left[-1, window], step, score.max(axis=0))
+        return window[chosen], score.argmax(axis=0)[chosen]
 
     def _macs(self, skimmed: "_Skimmed", scored: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         """Return the MACs of each question, int64 [Q]; `scored` [L] says which predictors run."""

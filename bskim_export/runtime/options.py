@@ -1,11 +1,23 @@
 """How questions are run: the one place where windows, strides and answer lengths are chosen."""
 
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 from bskim_export.bundle.manifest import RunDefaults
 from bskim_export.errors import InputError
 
 BATCH_SIZE = 8
+
+
+class GivenOptions(TypedDict, total=False):
+    """The settings that a call may give, but for `top_k`; None stands for the default. See RunOptions."""
+
+    max_seq_len: int | None
+    doc_stride: int | None
+    max_answer_len: int | None
+    handle_impossible_answer: bool
+    align_to_words: bool
+    batch_size: int | None
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,7 @@ class RunOptions:
         top_k: int = 1,
         handle_impossible_answer: bool = False,
         align_to_words: bool = True,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int | None = None,
     ) -> "RunOptions":
         """Return the settings of a run; None stands for the default.
 
@@ -66,6 +78,8 @@ class RunOptions:
             doc_stride = min(defaults.doc_stride, RunDefaults.of_length(length).doc_stride)
         if max_answer_len is None:
             max_answer_len = defaults.max_answer_len
+        if batch_size is None:
+            batch_size = BATCH_SIZE
         return cls(
             max_seq_len=length,
             doc_stride=_at_least(0, "doc_stride", doc_stride),

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack, overload
+from typing import Any, Literal, Unpack, overload
 
 from tokenizers import Tokenizer
 
@@ -15,7 +15,7 @@ from bskim_export.errors import BundleError
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.arguments import parse_examples
 from bskim_export.runtime.highlight import skipped_ranges
-from bskim_export.runtime.options import BATCH_SIZE, RunOptions
+from bskim_export.runtime.options import BATCH_SIZE, GivenOptions, RunOptions
 from bskim_export.runtime.orchestrator import Orchestrator
 from bskim_export.runtime.policy import Policy, Thresholds, check_threshold
 from bskim_export.runtime.scoring import Answer
@@ -24,16 +24,10 @@ from bskim_export.runtime.windows import WindowMaker
 log = logging.getLogger("bskim_export")
 
 
-class CallOptions(TypedDict, total=False):
-    """Options of a call, beside its questions; see `QAPipeline.run`."""
+class CallOptions(GivenOptions, total=False):
+    """Options of a call, beside its questions and `top_k`; see `QAPipeline.run`."""
 
-    doc_stride: int | None
-    max_answer_len: int | None
-    max_seq_len: int | None
-    handle_impossible_answer: bool
-    align_to_words: bool
     return_skim: bool
-    batch_size: int | None
     max_question_len: int | None
     padding: str | bool | None
 
@@ -92,29 +86,12 @@ class QAPipeline:
         skims = any(self.policy.scores(layer) for layer in self.bundle.skim_layers)
         self.orchestrator.load(dense=not skims, skim=skims)
 
-    def options(
-        self,
-        *,
-        max_seq_len: int | None = None,
-        doc_stride: int | None = None,
-        max_answer_len: int | None = None,
-        top_k: int = 1,
-        handle_impossible_answer: bool = False,
-        align_to_words: bool = True,
-        batch_size: int | None = None,
-    ) -> RunOptions:
+    def options(self, top_k: int = 1, **given: Unpack[GivenOptions]) -> RunOptions:
         """Return the settings of a run: the bundle's defaults, but for those that are given. See RunOptions."""
-        return RunOptions.resolve(
-            self.bundle.manifest.defaults,
-            self.bundle.model.max_seq_len,
-            max_seq_len=max_seq_len,
-            doc_stride=doc_stride,
-            max_answer_len=max_answer_len,
-            top_k=top_k,
-            handle_impossible_answer=handle_impossible_answer,
-            align_to_words=align_to_words,
-            batch_size=self._batch_size if batch_size is None else batch_size,
-        )
+        if given.get("batch_size") is None:
+            given["batch_size"] = self._batch_size
+        limit = self.bundle.model.max_seq_len
+        return RunOptions.resolve(self.bundle.manifest.defaults, limit, top_k=top_k, **given)
 
     def answerer(self, options: RunOptions | None = None) -> Answerer:
         """Return this pipeline's parts at some settings; default: the bundle's own."""

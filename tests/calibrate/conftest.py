@@ -36,19 +36,20 @@ class Recorded:
         return run_truly(self.answerer, self.questions, thresholds, self.folder)
 
 
-def to_block_edge(question: Question, answerer: Answerer) -> Question:
-    """Return the question with words added until a block ends with it: then its first window may leave, too."""
-    while answerer.windows(question.question, question.context)[0].question_length % 32:
-        question = replace(question, question=question.question + " please")
-    return question
+def ends_with_a_block(question: Question, answerer: Answerer) -> bool:
+    """Return whether the first passage token begins a block: then the first window may leave, too."""
+    if not 100 < len(question.question) < 250:  # too short or too long for one block
+        return False
+    return answerer.windows(question.question, question.context)[0].question_length == 32
 
 
 @pytest.fixture(scope="session")
 def recorded(minilm_bundle, squad, tmp_path_factory) -> Recorded:
     qa = QAPipeline(minilm_bundle, threshold=0.5)
     answerer = qa.answerer(qa.options(max_seq_len=128, doc_stride=48))
-    questions = sample(squad, QUESTIONS, seed=5)
-    questions[::2] = [to_block_edge(q, answerer) for q in questions[::2]]
+    # Few questions end with a block; without some of them, hardly any would have all its windows leave.
+    may_leave = [q for q in squad if ends_with_a_block(q, answerer)]
+    questions = [*sample(squad, QUESTIONS - len(may_leave), seed=5), *may_leave]
     folder = tmp_path_factory.mktemp("work")
     return Recorded(answerer, questions, record(answerer, questions, folder), folder)
 

@@ -29,7 +29,7 @@ def test_the_first_drop_is_exact(recorded, simulator, layer, threshold):
 
 
 def test_a_simulation_is_near_a_true_run(recorded, simulator):
-    t = np.full(6, 0.4)
+    t = np.full(6, 0.3)
     near = agreement(simulator.run(t), recorded.run_truly(t))
     assert near["same_answers"] > 0.8
     assert near["same_blocks"] > 0.9

@@ -1,3 +1,4 @@
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -9,7 +10,7 @@ from bskim_export.export.int8.ranges import ActivationStats
 from bskim_export.export.onnx_graph import Input
 from bskim_export.export.weights import WeightStore
 
-INPUTS = {"x": Input(torch.zeros(4, 6), {0: Dim("rows")})}
+INPUTS = {"x": Input(torch.zeros(4, 2, 6), {0: Dim("rows")})}
 
 
 @pytest.fixture
@@ -54,3 +55,7 @@ def test_an_int8_graph_is_written_in_two_forms_and_counts_once(tmp_path):
         written = writer.write(("a",), module, INPUTS, ("y",), "0.onnx")
     assert written.symmetric == "0.symmetric.onnx"
     assert (writer.files, writer.written) == (["0.onnx", "0.symmetric.onnx"], 1)
+    fused, symmetric = ([n.op_type for n in onnx.load(tmp_path / name).graph.node] for name in writer.files)
+    assert "MatMulIntegerToFloat" in fused
+    assert symmetric.count("QuantizeLinear") == 1  # the other weight has no statistics
+    assert symmetric.count("MatMul") == 2

@@ -1,9 +1,8 @@
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
-from support import SHAPE, make_model
+from support import SHAPE, make_model, open_session
 from torch import nn
 from torch.export import Dim
 from transformers import BertConfig
@@ -30,7 +29,7 @@ class TwoLinears(nn.Module):
 @pytest.fixture(scope="module")
 def template():
     module = TwoLinears(0).eval()
-    inputs = {name: Input(torch.zeros(4, 6), {0: Dim("rows")}) for name in ("x", "unused")}
+    inputs = {name: Input(torch.zeros(4, 2, 6), {0: Dim("rows")}) for name in ("x", "unused")}
     return export_template(module, inputs, ("y",))
 
 
@@ -39,9 +38,8 @@ def test_a_template_computes_with_the_weights_of_the_module_that_it_is_written_f
     module = TwoLinears(seed).eval()
     with WeightStore(tmp_path / "weights.bin") as store:
         template.write(module, tmp_path / "x.onnx", store)
-    session = ort.InferenceSession(tmp_path / "x.onnx", providers=["CPUExecutionProvider"])
-    x = torch.rand(3, 6)
-    (y,) = session.run(["y"], {"x": x.numpy()})
+    x = torch.rand(3, 2, 6)
+    (y,) = open_session(tmp_path / "x.onnx").run(["y"], {"x": x.numpy()})
     with torch.no_grad():
         np.testing.assert_allclose(y, module(x, None), atol=1e-6)
 
