@@ -19,8 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from bskim_export import QAPipeline
-from bskim_export.errors import InputError
+from bskim_export import InputError, QAPipeline
 
 TOGETHER = 64
 """Questions of one call: enough to fill batches, few enough that progress shows."""

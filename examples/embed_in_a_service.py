@@ -15,8 +15,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
-from bskim_export import QAPipeline
-from bskim_export.errors import InputError
+from bskim_export import InputError, QAPipeline
 
 LARGEST_REQUEST = 1 << 20  # bytes
 OPTIONS = ("top_k", "max_answer_len", "handle_impossible_answer", "return_skim")

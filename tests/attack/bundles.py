@@ -82,6 +82,9 @@ class Attack:
         try:
             with alarm(30):
                 verdict = self._judge(which, path)
+        except KeyboardInterrupt:
+            path.write_bytes(self.contents[path])
+            raise
         except BaseException as error:  # whatever it is, it is none that may be
             verdict = f"FAILED: {type(error).__name__}: {str(error)[:200]}"
         seconds = time.perf_counter() - start
@@ -121,14 +124,15 @@ class Attack:
         return "a stranger's answer" if which == "stranger" else f"FAILED: wrong answer {answer}"
 
 
-def attack(bundle: Path, count: int, seed: int = 0, show: Any = None) -> Attack:
-    """Run the cases 0 to `count`; `show` is called after each."""
+def attack(bundle: Path, cases: range, seed: int = 0, show: Any = None) -> Attack:
+    """Run some cases; `show` is called after each. Ctrl-C ends it early."""
     with tempfile.TemporaryDirectory() as folder:
         attacker = Attack(bundle, Path(folder))
-        for number in range(count):
-            attacker.run(number, seed)
-            if show:
-                show()
+        with contextlib.suppress(KeyboardInterrupt):
+            for number in cases:
+                attacker.run(number, seed)
+                if show:
+                    show()
     return attacker
 
 
@@ -139,14 +143,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--first", type=int, default=0, help="the number of the first case, to go on with")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    bar = iter(track(range(arguments.count), "Mutating"))
-    done = attack(arguments.bundle, arguments.count, arguments.seed, lambda: next(bar, None))
+    cases = range(arguments.first, arguments.count)
+    bar = iter(track(cases, "Mutating"))
+    done = attack(arguments.bundle, cases, arguments.seed, lambda: next(bar, None))
+    ran = sum(done.verdicts.values())
     next(bar, None)
     for verdict, times in sorted(done.verdicts.items()):
         print(f"{times:7,}  {verdict}")
-    print(f"{len(done.failures)} of {arguments.count:,} failed; the slowest took {done.slowest:.2f} s.")
+    print(f"{len(done.failures)} of {ran:,} failed; the slowest took {done.slowest:.2f} s.")
+    if ran < len(cases):
+        print(f"Interrupted; go on with --first {arguments.first + ran}.")
     for failure in done.failures[:20]:
         print(failure)
     sys.exit(bool(done.failures))

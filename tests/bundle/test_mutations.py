@@ -8,7 +8,7 @@ from bundles import attack
 
 
 def test_whatever_stands_in_a_bundle_the_answer_is_right_or_the_error_names_the_place(tiny_bundle):
-    done = attack(tiny_bundle("bert", (0, 1, 2), "question"), 300, seed=1)
+    done = attack(tiny_bundle("bert", (0, 1, 2), "question"), range(300), seed=1)
     assert done.failures == []
     assert done.verdicts["accident: refused"] > 60
     assert done.verdicts["stranger: refused"] > 40

@@ -116,7 +116,7 @@ def test_windows_leave_and_run_again_as_in_the_pipeline(recorded, simulator, lay
 def test_some_windows_leave_and_some_questions_run_again(recorded):
     """The tests of leaving can fail: there is something to leave."""
     t = np.zeros(6)
-    t[2] = 0.9
+    t[2] = 0.999
     left, again = leaving(recorded, t)
     assert 0 < left.sum() < len(left)
     assert again

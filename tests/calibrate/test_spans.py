@@ -37,16 +37,18 @@ def test_the_best_spans_of_every_pair_of_blocks_are_kept(windows, seed, max_answ
 
 
 def test_spans_with_the_same_text_are_one_answer(recorded):
+    """Here two windows offer the same spans."""
     question = recorded.questions[0]
-    windows = recorded.windows(question)
+    window = recorded.windows(question)[0]
     collector = SpanCollector(recorded.answerer.options, 32)
-    collector.add(3, question, windows, [with_logits(w, 0) for w in windows], range(0, 100, 10))
+    collector.add(3, question, [window, window], [with_logits(window, 0)] * 2, [0, 10])
     found = collector.arrays()
     assert len(found["text"]) == len(found["text_score"]) == len(np.unique(found["text"][:, 1]))
     assert set(found["text"][:, 0]) == {3}
-    assert len(found["spans"]) == len(found["span_score"]) > len(found["text"])
-    assert sorted(set(found["spans"][:, 0])) == list(range(len(found["text"])))
-    assert set(found["spans"][:, 1] // 10) == set(range(len(windows)))
+    first, second = np.split(found["spans"], 2)
+    assert second.tolist() == (first + np.array([0, 10, 10])).tolist()
+    assert sorted(set(first[:, 0])) == list(range(len(found["text"])))
+    assert len(found["span_score"]) == 2 * len(first)
 
 
 def test_answers_are_told_apart_as_the_pipeline_tells_them_apart():

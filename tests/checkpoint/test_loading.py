@@ -73,7 +73,8 @@ def test_saved_file_gives_the_same_model_back(saved, model, wordpiece):
     loaded = load_checkpoint(saved)
     assert (loaded.source, loaded.model.training) == ("model.pt", False)
     assert_same(loaded.model, model)
-    kept, given = Tokenizer.from_str(loaded.tokenizer), Tokenizer.from_str(wordpiece)
+    kept = Tokenizer.from_str(loaded.tokenizer)
+    given = Tokenizer.from_str(wordpiece)
     assert (kept.padding, kept.truncation, kept.get_vocab()) == (None, None, given.get_vocab())
 
 
@@ -168,7 +169,10 @@ def test_plain_models_load_if_they_answer_questions(wordpiece, tmp_path, kind):
 def test_damaged_directories_are_refused(folder, name, change, message):
     if isinstance(change, dict):
         change = json.dumps(json.loads((folder / name).read_bytes()) | change).encode()
-    (folder / name).unlink() if change is None else (folder / name).write_bytes(change)
+    if change is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(change)
     assert message in refusal(folder)
 
 
@@ -182,14 +186,17 @@ def test_damaged_directories_are_refused(folder, name, change, message):
     ],
 )
 def test_other_and_truncated_files_are_refused(saved, content, message):
-    truncated = saved.read_bytes()[: int(content * saved.stat().st_size)] if isinstance(content, float) else None
-    torch.save(content, saved) if truncated is None else saved.write_bytes(truncated)
+    if isinstance(content, float):  # the share of the file that is left
+        saved.write_bytes(saved.read_bytes()[: int(content * saved.stat().st_size)])
+    else:
+        torch.save(content, saved)
     assert message in refusal(saved)
 
 
 @pytest.mark.parametrize("name", ["model.pt", "pytorch_model.bin"])
 def test_code_in_a_file_is_refused_and_does_not_run(folder, tmp_path, name):
-    path, trap = folder / name, Trap(tmp_path / "trap")
+    path = folder / name
+    trap = Trap(tmp_path / "trap")
     (folder / "model.safetensors").unlink()
     torch.save({"format": FORMAT, "weights": trap}, path)
     message = refusal(path if name == "model.pt" else folder)

@@ -30,7 +30,8 @@ def test_what_is_published_loads_as_the_same_model(tiny, squad, tmp_path, family
     assert loaded.model.skim == checkpoint.model.skim
     assert loaded.tokenizer == tokenizer_json(checkpoint.tokenizer)
     (window, *_) = windows_of(checkpoint, sample(squad, 1))
-    before, after = logits(checkpoint.model, window), logits(loaded.model, window)
+    before = logits(checkpoint.model, window)
+    after = logits(loaded.model, window)
     assert torch.equal(before.start_logits, after.start_logits)
     assert all(torch.equal(before.skim_logits[i], after.skim_logits[i]) for i in checkpoint.model.skim.layers)
 
@@ -58,7 +59,8 @@ def test_half_precision_is_half_the_size_and_nearly_the_same(tiny, squad, tmp_pa
     (window, *_) = windows_of(checkpoint, sample(squad, 1))
     loaded = load_checkpoint(tmp_path / "half").model
     assert loaded.predictors["0"].bn1.running_var.dtype == torch.float32
-    before, after = logits(checkpoint.model, window), logits(loaded, window)
+    before = logits(checkpoint.model, window)
+    after = logits(loaded, window)
     torch.testing.assert_close(before.start_logits, after.start_logits, atol=0.1, rtol=0)
     assert not torch.equal(before.start_logits, after.start_logits)
 

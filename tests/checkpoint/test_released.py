@@ -14,7 +14,12 @@ from torch.nn import functional as F
 from bskim_export.checkpoint.loading import load_checkpoint, released_names, save_checkpoint
 from bskim_export.data.question import sample
 
-LAYERS, WIDTH, INNER, HEADS, NARROW, WORDS = 3, 32, 64, 4, 16, 1200
+LAYERS = 3
+WIDTH = 32
+INNER = 64
+HEADS = 4
+NARROW = 16
+WORDS = 1200
 SKIM = {"block_size": 32, "augment_layers": [0, 2], "skim_threshold": 0.001, "output_attentions": True}
 CONFIGS = {
     "bert": {
@@ -126,7 +131,8 @@ def write_tokenizer(folder: Path, family: str, wordpiece: str, squad) -> None:
 def released(request, tmp_path_factory, wordpiece, squad) -> tuple[str, Path, dict[str, Tensor]]:
     """A family, and a checkpoint directory of it with its state dict."""
     torch.manual_seed(0)
-    family, folder = request.param, tmp_path_factory.mktemp(request.param)
+    family = request.param
+    folder = tmp_path_factory.mktemp(family)
     state = {"albert": albert, "bert": bert, "distilbert": distilbert}[family]() | linear("qa_outputs", WIDTH, 2)
     for i in range(LAYERS):  # every layer has one, whatever `augment_layers` says
         state |= predictor(PREDICTORS[family].format(i))

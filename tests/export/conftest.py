@@ -33,7 +33,7 @@ def lower(request, tiny, squad, tmp_path_factory) -> Lowered:
     """Export the model that a fixture's parameter names."""
     family, precision, predictor = request.param
     model = (family, (0, 1, 2), predictor)
-    out = tmp_path_factory.mktemp(precision) / "engines"
+    out = tmp_path_factory.mktemp(precision) / "bundle"
     calibration = Int8Calibration(sample(squad, 10, seed=1))
     questions = sample(squad, 2)
     export_bundle(

@@ -124,15 +124,15 @@ def test_a_bundle_can_be_moved(tiny_bundle, tmp_path):
 
 
 def test_exporting_over_a_bundle_replaces_it(tiny, tmp_path, squad):
-    out = tmp_path / "engines"
+    out = tmp_path / "bundle"
     export_bundle(tiny("bert", (1,)), out, questions=sample(squad, 1))
     export_bundle(tiny("bert", ()), out, questions=sample(squad, 1))
     assert Bundle.open(out).skim_layers == []
-    assert os.listdir(tmp_path) == ["engines"]
+    assert os.listdir(tmp_path) == ["bundle"]
 
 
 def test_a_graph_that_is_wrong_leaves_the_old_bundle(tiny, tmp_path, squad, monkeypatch):
-    out = tmp_path / "engines"
+    out = tmp_path / "bundle"
     export_bundle(tiny("bert", (1,)), out, questions=sample(squad, 1))
     before = (out / "manifest.json").read_bytes()
     original = exporter.make_stages
@@ -146,7 +146,7 @@ def test_a_graph_that_is_wrong_leaves_the_old_bundle(tiny, tmp_path, squad, monk
     with pytest.raises(ParityError, match="answers differ"):
         export_bundle(tiny("bert", (1,)), out, questions=sample(squad, 6))
     assert (out / "manifest.json").read_bytes() == before
-    assert os.listdir(tmp_path) == ["engines"]
+    assert os.listdir(tmp_path) == ["bundle"]
 
 
 def test_something_else_is_never_overwritten(tiny, tmp_path):
