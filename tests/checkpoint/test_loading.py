@@ -145,6 +145,21 @@ def test_plain_models_load_if_they_answer_questions(wordpiece, tmp_path, kind):
         assert load_checkpoint(tmp_path).model.skim == SkimConfig(32, (), (), 512)
 
 
+@pytest.mark.parametrize("kind", ["AlbertModel", "BertForMaskedLM", "BertForSequenceClassification", "DistilBertModel"])
+def test_an_encoder_gets_a_fresh_head_if_asked(wordpiece, tmp_path, kind):
+    encoder = getattr(transformers, kind)
+    model = encoder(encoder.config_class(**SHAPE, vocab_size=30522))
+    model.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text(wordpiece, encoding="utf-8")
+    loaded = load_checkpoint(tmp_path, fresh_head=True).model.backbone
+    assert loaded.qa_outputs.weight.shape == (2, 32)
+    assert loaded.qa_outputs.weight.any()
+    kept = {k: v for k, v in model.base_model.state_dict().items() if "pooler" not in k}
+    own = loaded.base_model.state_dict()
+    assert kept.keys() <= own.keys()
+    assert all(torch.equal(own[name], value) for name, value in kept.items())
+
+
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
