@@ -108,5 +108,6 @@ def test_scores_are_from_zero_to_one_however_many_windows_agree(count, top_k, im
 def test_in_one_window_a_score_is_the_sum_over_the_spans_with_its_text():
     context, windows, results = many_windows(1)
     spans, _ = best_spans(windows[0], results[0], CLS, 1, 8)
-    (answer,) = best_answers(context, windows, results, CLS, RunOptions(384, 128, 1, 1, align_to_words=False))
+    (answer,) = best_answers(context, windows, results, CLS, RunOptions(384, 128, 1, top_k=8, align_to_words=False))
+    assert len(spans) == 4
     assert answer["score"] == sum(score for *_, score in spans) < 1
