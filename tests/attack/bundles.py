@@ -58,6 +58,7 @@ class Attack:
     Attributes:
         verdicts: how often each verdict was given
         failures: the cases whose verdict is none that may be
+        slow: the cases that took more than SLOWEST; they say as much about the machine
         slowest: seconds of the slowest case
     """
 
@@ -70,6 +71,7 @@ class Attack:
         self.thresholds = Bundle.open(self.folder).thresholds
         self.verdicts: collections.Counter[str] = collections.Counter()
         self.failures: list[str] = []
+        self.slow: list[str] = []
         self.slowest = 0.0
 
     def run(self, number: int, seed: int) -> None:
@@ -91,7 +93,7 @@ class Attack:
         path.write_bytes(self.contents[path])
         self.slowest = max(self.slowest, seconds)
         if seconds > SLOWEST:
-            verdict = f"FAILED: took {seconds:.1f} s, {verdict}"
+            self.slow.append(f"case {number}, {which}, {path.name}, {what}: took {seconds:.1f} s, {verdict}")
         self.verdicts[f"{which}: {verdict.split(':')[0]}"] += 1
         if verdict.startswith("FAILED"):
             self.failures.append(f"case {number}, {which}, {path.name}, {what}: {verdict}")
@@ -156,9 +158,10 @@ def main() -> None:
     print(f"{len(done.failures)} of {ran:,} failed; the slowest took {done.slowest:.2f} s.")
     if ran < len(cases):
         print(f"Interrupted; go on with --first {arguments.first + ran}.")
-    for failure in done.failures[:20]:
-        print(failure)
-    sys.exit(bool(done.failures))
+    print(f"{len(done.slow)} took more than {SLOWEST:.0f} s.")
+    for case in (done.failures + done.slow)[:20]:
+        print(case)
+    sys.exit(bool(done.failures or done.slow))
 
 
 if __name__ == "__main__":
