@@ -38,6 +38,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         if length > LARGEST_REQUEST:
+            self._discard(min(length, 8 * LARGEST_REQUEST))  # a client that is still sending would not read the answer
             self._send(413, {"error": f"A request has at most {LARGEST_REQUEST} bytes."})
             return
         try:
@@ -55,6 +56,10 @@ class Handler(BaseHTTPRequestHandler):
             self._send(400, {"error": str(error)})
             return
         self._send(200, answer)
+
+    def _discard(self, length: int) -> None:
+        while length > 0 and (part := self.rfile.read(min(length, 1 << 16))):
+            length -= len(part)
 
     def _send(self, status: int, content: object) -> None:
         body = json.dumps(content).encode()

@@ -19,7 +19,7 @@ from bskim_export import QAPipeline
 from bskim_export.backends.onnxruntime import session_options, share_pool
 from bskim_export.checkpoint.loading import Checkpoint
 from bskim_export.data.question import Question
-from bskim_export.export.parity import torch_inputs
+from bskim_export.export.torch_reference import torch_inputs
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.model.skim_config import SkimConfig
 from bskim_export.runtime.policy import Thresholds

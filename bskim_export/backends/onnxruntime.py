@@ -64,7 +64,7 @@ class OnnxRuntimeEngine:
         self._outputs = [o.name for o in session.get_outputs()]
 
     def run(self, feeds: Mapping[str, ort.OrtValue]) -> dict[str, ort.OrtValue]:
-        """Run the graph. Raises BundleError if ONNX Runtime fails: the graph and the manifest are not of one export."""
+        """Run the graph. Raises BundleError if ONNX Runtime fails."""
         try:
             outputs = self._session.run_with_ort_values(self._outputs, feeds)
         except Exception as error:  # pybind raises a class per status code, none of them public

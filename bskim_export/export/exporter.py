@@ -3,7 +3,7 @@
 import inspect
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
 from itertools import count
@@ -104,7 +104,9 @@ def export_bundle(
         bundle = _write(checkpoint, folder, progress, precision, int8_calibration, defaults)
         parity = _measure(bundle, checkpoint, questions, progress)
         require_parity(parity, limits or limits_for(precision))
-        bundle.write_report("parity", {"reference": f"torch {torch.__version__}, eager", **parity.as_dict()})
+        options = RunOptions.resolve(bundle.manifest.defaults, bundle.model.max_seq_len)
+        evidence = {"reference": f"torch {torch.__version__}, eager", "options": asdict(options), **parity.as_dict()}
+        bundle.write_report("parity", evidence)
         # Engines come last: they take longest, and a bundle that is refused needs none.
         bundle = Bundle.create(folder, replace(bundle.manifest, engines=list(engines)))
         for engine_set in engines:

@@ -146,7 +146,7 @@ def require_parity(parity: Parity, limits: Limits = EXACT) -> None:
     """
     faults = []
     counted = parity.questions - parity.ties
-    if np.isnan(parity.max_logit_difference):
+    if not np.isfinite(parity.max_logit_difference):
         faults.append("logits are not numbers")
     elif limits.logits is not None and not parity.max_logit_difference <= limits.logits:
         faults.append(f"dense logits differ by up to {parity.max_logit_difference:.2g}")

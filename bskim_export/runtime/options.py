@@ -75,7 +75,8 @@ class RunOptions:
         if length > limit:
             raise InputError(f"max_seq_len is {length}; the bundle was exported for at most {limit}.")
         if doc_stride is None:
-            doc_stride = min(defaults.doc_stride, RunDefaults.of_length(length).doc_stride)
+            shorter = length < defaults.max_seq_len
+            doc_stride = min(defaults.doc_stride, length // 2) if shorter else defaults.doc_stride
         if max_answer_len is None:
             max_answer_len = defaults.max_answer_len
         if batch_size is None:

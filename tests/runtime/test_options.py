@@ -17,6 +17,7 @@ def test_what_is_not_said_is_the_bundles():
     assert RunOptions.resolve(defaults, 512) == RunOptions(256, 64, 20)
     assert RunOptions.resolve(defaults, 512, max_seq_len=512).doc_stride == 64
     assert RunOptions.resolve(defaults, 512, max_seq_len=100) == RunOptions(100, 50, 20)
+    assert RunOptions.resolve(RunDefaults(96, 64, 7), 512) == RunOptions(96, 64, 7)  # a bundle's own is not changed
     assert RunOptions.resolve(defaults, 512, doc_stride=200, max_answer_len=3) == RunOptions(256, 200, 3)
 
 
