@@ -136,19 +136,6 @@ def run_in_triton_interpreter(program: str, *arguments) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def exported_once(export_template):
-    """Return an export_template that does its slow work once for each kind of module."""
-    made = {}
-
-    def export(module, inputs, outputs):
-        kind = (type(module), tuple(inputs), outputs)
-        if kind not in made:
-            made[kind] = export_template(module, inputs, outputs)
-        return made[kind].clone()
-
-    return export
-
-
 def model_of(nodes: list[onnx.NodeProto], width: int, **constants) -> ir.Model:
     """Return a graph that computes y, float32 [n, m], from x, float32 [n, width]."""
     graph = helper.make_graph(

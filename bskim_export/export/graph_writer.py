@@ -9,9 +9,10 @@ from torch import nn
 from bskim_export.bundle.checks import symmetric_file
 from bskim_export.export.int8.quantizer import variants
 from bskim_export.export.int8.ranges import ActivationStats
-from bskim_export.export.onnx_graph import GraphTemplate, Input, export_template
+from bskim_export.export.onnx_graph import GraphTemplate, Input
 from bskim_export.export.passes.fp16_products import halve_products
 from bskim_export.export.passes.layer_norms import split_layer_norms
+from bskim_export.export.template_cache import cached_template
 from bskim_export.export.weights import WeightStore
 
 
@@ -82,7 +83,7 @@ class GraphWriter:
         self, module: nn.Module, inputs: Mapping[str, Input], outputs: tuple[str, ...]
     ) -> dict[bool, GraphTemplate]:
         """Return the templates of a kind, by whether they are the symmetric form."""
-        template = export_template(module, inputs, outputs)
+        template = cached_template(module, inputs, outputs)
         # The other precisions are for GPUs, which have a kernel for LayerNormalization.
         if self._precision in ("fp32", "int8"):
             split_layer_norms(template.model)

@@ -99,7 +99,10 @@ def export_template(module: nn.Module, inputs: Mapping[str, Input], outputs: tup
     model.producer_name = "bskim-export"
     model.producer_version = None
     _strip(model)
-    return GraphTemplate(model, _find_origins(model, stand_in))
+    origins = _find_origins(model, stand_in)
+    for name in origins:  # `write` puts weights there; the stand-ins may be kept for long, and are as large
+        model.graph.initializers[name].const_value = None
+    return GraphTemplate(model, origins)
 
 
 EXAMPLE_SIZES = {

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
-from support import SHAPE, exported_once, make_model, windows_of
+from support import SHAPE, make_model, windows_of
 from transformers import BertConfig
 
 from bskim_export import Bundle, QAPipeline, export_bundle, save_checkpoint
@@ -24,21 +24,16 @@ from bskim_export.checkpoint.loading import Checkpoint
 from bskim_export.commands import main as group
 from bskim_export.data.question import sample
 from bskim_export.errors import BundleError, DiskFullError
-from bskim_export.export import graph_writer
 
 HERE = [name for name, e in CATALOGUE.items() if e.device == "CPU" and e.installed]
 ASKED = {"question": "Who wrote the book?", "context": "The book was written by Ada Lovelace in 1843. " * 20}
 EXPORTS = """
 import sys
-sys.path.insert(0, sys.argv[1])
-from support import exported_once
 from bskim_export.commands.export import main
-from bskim_export.export import graph_writer
 
-graph_writer.export_template = exported_once(graph_writer.export_template)
-for _ in range(int(sys.argv[4])):
+for _ in range(int(sys.argv[3])):
     try:
-        main([sys.argv[2], "--out", "engines", "--verify", sys.argv[3]], standalone_mode=False)
+        main([sys.argv[1], "--out", "engines", "--verify", sys.argv[2]], standalone_mode=False)
     except SystemExit as stopped:
         if stopped.code != 130:
             raise
@@ -50,14 +45,6 @@ code=$?
 cp -r disk after
 exit $code
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    """Let each kind of graph be exported once: what is tested here comes after it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(graph_writer, "export_template", exported_once(graph_writer.export_template))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +153,7 @@ def test_an_export_to_a_disk_that_is_too_small_leaves_the_old_bundle(checkpoints
 
 def test_exports_that_are_stopped_leave_the_old_bundle(checkpoints, pair, out, tmp_path):
     save_checkpoint(checkpoints[1].model, tmp_path / "model.pt", checkpoints[1].tokenizer)
-    command = [sys.executable, "-c", EXPORTS, str(Path(__file__).parents[1]), str(tmp_path / "model.pt"), "2000", "3"]
+    command = [sys.executable, "-c", EXPORTS, str(tmp_path / "model.pt"), "2000", "3"]
     process = subprocess.Popen(
         command, cwd=out.parent, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
     )
@@ -203,7 +190,7 @@ def test_exports_that_race_leave_one_whole_bundle_that_answers_all_the_time(chec
         save_checkpoint(checkpoint.model, tmp_path / f"{name}.pt", checkpoint.tokenizer)
     racing = [
         subprocess.Popen(
-            [sys.executable, "-c", EXPORTS, str(Path(__file__).parents[1]), str(tmp_path / f"{name}.pt"), "1", "2"],
+            [sys.executable, "-c", EXPORTS, str(tmp_path / f"{name}.pt"), "1", "2"],
             cwd=out.parent, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )
         for name in "ab"

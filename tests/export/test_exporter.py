@@ -27,6 +27,7 @@ def test_a_bundle_is_complete_and_holds_the_parity_that_was_measured(tiny_bundle
     assert [s.skim_layer for s in bundle.manifest.stages] == [0, 1, 2, None]
     parity = bundle.read_report()["parity"]
     assert parity["reference"].startswith("torch")
+    assert parity["options"]["max_answer_len"] == 30
     assert parity["questions"] == 4
     assert parity["different_blocks"] == parity["different_answers"] == 0
     assert parity["max_logit_difference"] < 1e-4

@@ -17,13 +17,13 @@ INPUTS = {"x": Input(torch.zeros(4, 2, 6), {0: Dim("rows")})}
 def exports(monkeypatch) -> list[nn.Module]:
     """The modules that were exported, in order; others were only written."""
     modules = []
-    original = graph_writer.export_template
+    original = graph_writer.cached_template
 
     def export(module, inputs, outputs):
         modules.append(module)
         return original(module, inputs, outputs)
 
-    monkeypatch.setattr(graph_writer, "export_template", export)
+    monkeypatch.setattr(graph_writer, "cached_template", export)
     return modules
 
 

@@ -1,0 +1,105 @@
+import copy
+import threading
+
+import pytest
+import torch
+from torch import nn
+from torch.export import Dim
+
+from bskim_export.export import template_cache
+from bskim_export.export.onnx_graph import Input
+from bskim_export.export.template_cache import cached_template, forget_templates, structure_of
+
+INPUTS = {"x": Input(torch.zeros(4, 6), {0: Dim("rows")})}
+
+
+class Block(nn.Module):
+    """A layer with a parameter that may be used twice, a constant, and a buffer."""
+
+    def __init__(self, power=2, shift=1.0, shared=False, width=6):
+        super().__init__()
+        self.first = nn.Linear(6, width)
+        self.second = self.first if shared else nn.Linear(6, width)
+        self.power = power
+        self.register_buffer("shift", torch.tensor([shift]))
+
+    def forward(self, x):
+        return self.first(x) ** self.power + self.second(x) + self.shift
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept():
+    forget_templates()
+    yield
+    forget_templates()
+
+
+@pytest.fixture
+def traced(monkeypatch) -> list[nn.Module]:
+    """The modules that were traced, in order."""
+    modules = []
+    original = template_cache.export_template
+
+    def export(module, inputs, outputs):
+        modules.append(module)
+        return original(module, inputs, outputs)
+
+    monkeypatch.setattr(template_cache, "export_template", export)
+    return modules
+
+
+def test_modules_that_differ_in_their_weights_only_are_traced_once(traced):
+    one, other = Block(), Block()
+    first = cached_template(one, INPUTS, ("y",))
+    second = cached_template(other, INPUTS, ("y",))
+    assert traced == [one]
+    assert first.origins == second.origins
+    assert first.model is not second.model
+
+
+@pytest.mark.parametrize(
+    "different", [{"power": 3}, {"shift": 2.0}, {"shared": True}, {"width": 1}], ids=lambda one: next(iter(one))
+)
+def test_modules_of_another_structure_are_traced_anew(traced, different):
+    modules = [Block(), Block(**different)]
+    for module in modules:
+        cached_template(module, INPUTS, ("y",))
+    assert traced == modules
+
+
+def test_other_inputs_outputs_and_types_are_traced_anew():
+    module = Block()
+    wide = {"x": Input(torch.zeros(4, 2, 6), {0: Dim("rows")})}
+    fixed = {"x": Input(torch.zeros(4, 6), {})}
+    keys = [
+        structure_of(module, INPUTS, ("y",)),
+        structure_of(module, INPUTS, ("z",)),
+        structure_of(module, wide, ("y",)),
+        structure_of(module, fixed, ("y",)),
+        structure_of(copy.deepcopy(module).half(), INPUTS, ("y",)),
+    ]
+    assert None not in keys
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_template_that_was_changed_is_whole_at_the_next_call():
+    module = Block()
+    before = len(cached_template(module, INPUTS, ("y",)).model.graph)
+    graph = cached_template(module, INPUTS, ("y",)).model.graph
+    graph.remove([*graph][-1], safe=False)
+    assert len(graph) == before - 1
+    assert len(cached_template(module, INPUTS, ("y",)).model.graph) == before
+
+
+def test_what_cannot_be_hashed_is_traced_each_time(traced):
+    module = Block()
+    module.lock = threading.Lock()
+    assert structure_of(module, INPUTS, ("y",)) is None
+
+
+def test_the_least_recently_used_templates_are_forgotten(traced, monkeypatch):
+    monkeypatch.setattr(template_cache, "KEPT_TEMPLATES", 2)
+    one, two, three = (Block(power) for power in (1, 2, 3))
+    for module in (one, two, one, three, one, two):
+        cached_template(module, INPUTS, ("y",))
+    assert traced == [one, two, three, two]
