@@ -14,7 +14,7 @@ from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.options import RunOptions
 from bskim_export.runtime.windows import WindowMaker
 from bskim_export.training.dense_runner import DenseRunner, JudgedResult
-from bskim_export.training.features import Collator, cut_questions, label_window
+from bskim_export.training.features import Collator, cut_questions, label_windows
 from bskim_export.training.objective import block_figures, count_blocks
 
 
@@ -63,9 +63,9 @@ def _predictor_figures(done: Sequence[Evaluated], runner: DenseRunner) -> dict[i
     labels: list[Tensor] = []
     logits: dict[int, list[Tensor]] = {layer: [] for layer in runner.skim_layers}
     for one in done:
-        for window, result in zip(one.windows, one.results, strict=True):
+        features = label_windows(one.windows, one.question, runner.model.block_size)
+        for labelled, result in zip(features, one.results, strict=True):
             assert isinstance(result, JudgedResult)  # a DenseRunner returns no others
-            labelled = label_window(window, one.question, runner.model.block_size)
             labels.append(torch.from_numpy(labelled.block_labels))
             for layer, own in logits.items():
                 own.append(result.skim_logits[layer])

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from bskim_export.data.question import Question
+from bskim_export.data.visible import visible_range
 from bskim_export.errors import InputError
 from bskim_export.runtime.windows import Window, WindowMaker
+from bskim_export.training.token_ranges import token_ranges
 
 NO_LABEL = -100
 """Marks the blocks that have no label, as PyTorch's losses skip it."""
@@ -62,9 +64,9 @@ def make_features(
         raise InputError("No question has supporting facts: evidence labels need a data set such as HotpotQA.")
     size = maker.model.block_size
     return [
-        label_window(window, question, size, evidence)
+        feature
         for question, windows in cut_questions(questions, maker, max_seq_len, doc_stride, progress)
-        for window in windows
+        for feature in label_windows(windows, question, size, evidence)
     ]
 
 
@@ -97,34 +99,64 @@ def cut_questions(
         raise InputError(f"No window can be made of {len(questions)} questions at max_seq_len {max_seq_len}.")
 
 
-def label_window(window: Window, question: Question, block_size: int, evidence: bool = False) -> Feature:
-    """Return a window of a question with its labels.
+def label_windows(
+    windows: Sequence[Window], question: Question, block_size: int, evidence: bool = False
+) -> list[Feature]:
+    """Return the windows of a question with their labels.
 
     Args:
+        windows: all of one question's, in the order of the passage
         evidence: blocks with a token of a supporting fact are positive too
     """
-    offsets = np.array(window.encoding.offsets).reshape(-1, 2)
-    passage = window.is_passage[: window.length]
+    ranges = token_ranges(windows, question.context)
+    features = [without_labels(window, block_size) for window in windows]
+    positive = [np.zeros(len(window.input_ids), bool) for window in windows]
 
-    # Mark the tokens of all answers. Start and end are those of the first answer that lies in the window as a whole.
-    positive = np.zeros(len(window.input_ids), bool)
-    first = 0
-    last = 0
+    # Start and end are those of the first answer that lies in the window as a whole.
     for begin, text in zip(question.starts, question.answers, strict=True):
-        finish = begin + len(text)
-        tokens = np.flatnonzero(passage & (offsets[:, 0] < finish) & (offsets[:, 1] > begin))
-        positive[tokens] = True
-        whole = len(tokens) and offsets[tokens[0], 0] <= begin and offsets[tokens[-1], 1] >= finish
-        if whole and not last:
-            first = int(tokens[0])
-            last = int(tokens[-1])
+        first, last = visible_range(text)
+        inside = [_overlapping(own, begin + first, begin + last) for own in ranges]
+        for w in _holders(inside, ranges):
+            if not features[w].end:
+                features[w] = replace(features[w], start=int(inside[w][0]), end=int(inside[w][-1]))
+        for own, tokens in zip(positive, inside, strict=True):
+            own[tokens] = True
     for begin, finish in question.supporting if evidence else ():
-        positive[: window.length] |= passage & (offsets[:, 0] < finish) & (offsets[:, 1] > begin)
+        for own, its_ranges in zip(positive, ranges, strict=True):
+            own[_overlapping(its_ranges, begin, finish)] = True
 
-    # A block is positive if any of its tokens is.
-    labels = np.any(positive.reshape(-1, block_size), axis=1).astype(np.int64)
-    labels[: window.question_blocks] = NO_LABEL
-    return replace(without_labels(window, block_size), start=first, end=last, block_labels=labels)
+    # A block is positive if any of its tokens is. Question blocks have no label.
+    for w, window in enumerate(windows):
+        labels = np.any(positive[w].reshape(-1, block_size), axis=1).astype(np.int64)
+        labels[: window.question_blocks] = NO_LABEL
+        features[w] = replace(features[w], block_labels=labels)
+    return features
+
+
+def _overlapping(ranges: npt.NDArray[np.int64], begin: int, finish: int) -> npt.NDArray[np.intp]:
+    """Return the positions whose characters overlap [begin, finish)."""
+    return np.flatnonzero((ranges[:, 0] < finish) & (ranges[:, 1] > begin))
+
+
+def _holders(inside: Sequence[npt.NDArray[np.intp]], ranges: Sequence[npt.NDArray[np.int64]]) -> list[int]:
+    """Return the windows that hold an answer as a whole: all the tokens of it that any window has.
+
+    Characters would be the wrong thing to ask for. Some are in no token: accents, marks and white space that the
+    tokenizer takes off.
+
+    Args:
+        inside: of each window, the positions of the answer's tokens
+        ranges: of each window, see `token_ranges`
+    """
+    # Of each window that has any: how many tokens, their first and their last character. Several tokens of one
+    # character, as byte-level tokenizers have them, share its range, so that they are counted too.
+    held = {
+        w: (len(tokens), -ranges[w][tokens, 0].min(), ranges[w][tokens, 1].max())
+        for w, tokens in enumerate(inside)
+        if len(tokens)
+    }
+    whole = tuple(max(parts) for parts in zip(*held.values(), strict=True))
+    return [w for w, parts in held.items() if parts == whole]
 
 
 def without_labels(window: Window, block_size: int) -> Feature:

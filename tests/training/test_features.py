@@ -3,18 +3,47 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
+from bskim_export.data.notes import Notes
+from bskim_export.data.placing import place_answers
 from bskim_export.data.question import Question, sample
 from bskim_export.data.squad import load_squad
+from bskim_export.data.visible import visible_range
 from bskim_export.errors import InputError
 from bskim_export.runtime.windows import WindowMaker
-from bskim_export.training.features import NO_LABEL, Collator, make_features
+from bskim_export.training.features import NO_LABEL, Collator, label_windows, make_features
+from bskim_export.training.token_ranges import token_ranges
 
 
 @pytest.fixture(scope="module")
 def maker(tiny) -> WindowMaker:
     return WindowMaker(Tokenizer.from_str(tiny().tokenizer), tiny().describe())
+
+
+@pytest.fixture(scope="module")
+def gappy() -> Tokenizer:
+    """Like RobBERT's: the first letter of every word is in no token's offsets, and a word of one letter has none."""
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Whitespace(), byte_level, pre_tokenizers.Punctuation()]
+    )
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, show_progress=False, initial_alphabet=alphabet, special_tokens=special
+    )
+    tokenizer.train_from_iterator(["The letter was sent by Mira Holt in May. It has 5 doors. A letter."] * 9, trainer)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), trim_offsets=True)
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def makers(tiny, tokenizers, gappy) -> list[WindowMaker]:
+    """One of each kind of tokenizer: WordPiece, byte-level BPE, Unigram, and one with gaps."""
+    texts = [tokenizers["bert"], tokenizers["roberta"], tokenizers["albert"], gappy.to_str()]
+    return [WindowMaker(Tokenizer.from_str(text), tiny("roberta").describe()) for text in texts]
 
 
 def text(maker, feature) -> str:
@@ -45,6 +74,92 @@ def test_a_block_is_positive_exactly_if_it_holds_a_token_of_an_answer(maker, pla
                         first < s + len(a) and last > s for s, a in zip(question.starts, question.answers, strict=True)
                     )
             assert feature.block_labels[block] == inside
+
+
+@pytest.mark.parametrize(
+    ("context", "answer"),
+    [
+        ("Repaired by Mira Holt in May.", "Mira Holt "),
+        ("Repaired by Mira Holt in May.", " Mira Holt"),
+        ("Repaired by:\nMira Holt\nin May.", "\nMira Holt\n"),
+        ("Repaired by\u00a0Mira Holt\u3000in May.", "\u00a0Mira Holt\u3000"),
+        ("Repaired by Mira\u200c in May.", "Mira\u200c"),
+        ("\ufeffMira Holt repaired it.", "\ufeffMira Holt"),
+        ("The owner is \u200fMira\u200f of Haifa.", "\u200fMira\u200f"),
+        ("It was repaired by Jose\u0301 in May.", "Jose\u0301"),
+        ("It was repaired by Jose\u0301", "Jose\u0301"),
+        ("The sign ❤\ufe0f means love.", "❤\ufe0f"),
+        ("They run a co\u00adop\u00ad in May.", "co\u00adop\u00ad"),
+        ("It was Mira\x00 in May.", "Mira\x00"),
+        ("It has 5 doors.", "5"),  # in no token's offsets where the tokenizer has gaps
+        ("A letter.", "A"),
+        ("በላሊበላ ዐቢይ አሕመድ፡፡", " አሕመድ፡፡"),
+        ("是由光荣和开发的", "光荣"),
+    ],
+)
+def test_what_nobody_sees_at_an_answers_edge_does_not_matter(makers, context, answer):
+    """Both as the reader gives the question, and as a program may make it."""
+    start = context.index(answer)
+    draft = Question("1", "Who or what?", context, (answer,), (start,))
+    for maker in makers:
+        for question in (draft, place_answers(draft, "here", Notes())):
+            (feature,) = make_features([question], maker, 384, 128)
+            tokens = np.arange(feature.start, feature.end + 1)
+            assert feature.start > 0
+            offsets = token_ranges(maker(question.question, context, 384, 128), context)[0][tokens]
+            visible = visible_range(answer)
+            # The label's tokens are about the answer and nothing else: each of them overlaps its visible part.
+            offsets = offsets[offsets[:, 0] < offsets[:, 1]]  # the tokenizer with gaps puts empty ones in between
+            assert len(offsets)
+            assert (offsets[:, 0] < start + visible[1]).all()
+            assert (offsets[:, 1] > start + visible[0]).all()
+
+
+PIECES = st.sampled_from(
+    [
+        "Mira",
+        "Holt",
+        "Jose\u0301",
+        "5",
+        "A",
+        "co\u00adop",
+        "光荣",
+        "x" * 40,
+        ",",
+        "❤\ufe0f",
+        "አሕመድ",
+        "the",
+        "\u05d0\u05b7",
+    ]
+)
+BLANKS = st.text(" \n\u00a0\u200c\ufeff\u200f", max_size=2)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(PIECES, BLANKS), min_size=1, max_size=60), st.data(), st.sampled_from([40, 64, 384]))
+def test_an_answer_that_a_window_can_hold_is_labelled(makers, pieces, data, max_seq_len):
+    """Whatever stands around it: an answer that is no longer than what windows share is whole in one of them."""
+    first = data.draw(st.integers(0, len(pieces) - 1))
+    last = data.draw(st.integers(first, len(pieces) - 1))
+    head = "".join(piece + " " + blank for piece, blank in pieces[:first])
+    answer = "".join(piece + " " + blank for piece, blank in pieces[first : last + 1])
+    tail = "".join(piece + " " + blank for piece, blank in pieces[last + 1 :])
+    question = Question("1", "Who?", head + answer + tail, (answer,), (len(head),))
+    for maker in makers:
+        length = len(maker.tokenizer.encode(answer, add_special_tokens=False)) + 2
+        windows = maker(question.question, question.context, max_seq_len, 16)
+        features = label_windows(windows, question, 32)
+        if length <= 10:
+            assert any(f.start for f in features)
+        # A window has a label only if it holds the first and the last visible letter of the answer.
+        ranges = token_ranges(windows, question.context)
+        begin, end = visible_range(answer)
+        letters = [len(head) + begin, len(head) + end - 1]
+        for feature, own in zip(features, ranges, strict=True):
+            if feature.start:
+                held = own[feature.start : feature.end + 1]
+                assert held[:, 0].min() <= letters[0]
+                assert held[:, 1].max() >= letters[1] - 1  # or its accent, which the tokenizer takes off
 
 
 def test_a_one_token_answer_has_a_positive_block(maker):
