@@ -1,5 +1,12 @@
 """The errors that a user can meet. Each message names the problem and the remedy."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
 
 class BskimError(Exception):
     """The base of every error that bskim-export raises on purpose."""
@@ -25,8 +32,59 @@ class DiskFullError(BskimError, OSError):
     """There is no room for a file. The file that it should have replaced is unchanged."""
 
 
+class OutputError(BskimError, OSError):
+    """A file or a directory cannot be written where it was asked for. What was there is unchanged."""
+
+
+class ForkError(BskimError, RuntimeError):
+    """A pipeline that was opened before a fork cannot run in the child."""
+
+
 class MissingExtraError(BskimError, ImportError):
     """An optional dependency is missing. The message names the pip extra that brings it."""
+
+
+class InternalError(BskimError, RuntimeError):
+    """Something failed that bskim-export did not foresee: a fault of its own, of a library, or of the machine."""
+
+
+def only_own_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Make a public function raise nothing but BskimError, so that its callers need to catch nothing else.
+
+    Interruptions pass: KeyboardInterrupt, SystemExit, and whatever else is no error.
+
+    Example:
+        >>> @only_own_errors
+        ... def half(n):
+        ...     return n / 0
+        >>> half(1)
+        Traceback (most recent call last):
+        bskim_export.errors.InternalError: ZeroDivisionError: division by zero. This is not your fault: please report it with the traceback above.
+    """
+
+    @wraps(function)
+    def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return function(*args, **kwargs)
+        except BskimError:
+            raise
+        except MemoryError as error:
+            raise InternalError("There is not enough memory for this input. Make it smaller, or lower batch_size.") from error
+        except RecursionError as error:
+            raise InputError("The input is nested too deeply.") from error
+        except Exception as error:
+            raise _unforeseen(error) from error
+        except BaseException as error:
+            if type(error).__name__ == "PanicException":  # of Rust libraries, tokenizers among them; no Exception
+                raise _unforeseen(error) from error
+            raise
+
+    return guarded
+
+
+def _unforeseen(error: BaseException) -> InternalError:
+    said = f"{type(error).__name__}: {error}".rstrip(".: ")
+    return InternalError(f"{said}. This is not your fault: please report it with the traceback above.")
 
 
 def missing_extra(package: str, extra: str, purpose: str) -> MissingExtraError:

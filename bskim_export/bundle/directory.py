@@ -2,28 +2,50 @@
 
 import errno
 import os
-import re
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bskim_export.atomic import DISK_FULL_ERRNOS
+from bskim_export.atomic import DISK_FULL_ERRNOS, check_folder
 from bskim_export.bundle.manifest_file import MANIFEST
-from bskim_export.errors import BundleError
+from bskim_export.bundle.ownership import find_foreign, has_only_remains, is_mount_point
+from bskim_export.errors import BundleError, OutputError
+from bskim_export.locks import is_temporary, take_lock, temporary_name
+
+PARTIAL = "partial"
+OLD = "old"
+PATIENCE = 60
+"""Seconds to wait for another export that is putting its bundle into the same mount point."""
+
+LOOKS = 100
+"""Times to look at a directory that others replace meanwhile."""
+
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 
 
 def check_target(target: Path) -> None:
-    """Raise BundleError if writing a bundle to `target` would destroy something else."""
-    if target.is_file():
-        raise BundleError(f"'{target}' is a file; a bundle is a directory. Choose another --out.")
-    try:  # one look: between two, another export may put its bundle there
-        found = os.listdir(target)
-    except FileNotFoundError:
-        return
-    if found and MANIFEST not in found:
-        raise BundleError(f"'{target}' exists and is not a bundle; nothing was changed. Choose another --out.")
+    """Raise BundleError if writing a bundle to `target` would destroy something else, or could not be done at all.
+
+    Changes nothing. A bundle of any version may be replaced, if nothing else than a bundle is in its directory.
+    """
+    try:
+        target = Path(os.path.realpath(target))
+        for _ in range(LOOKS):
+            before = _identity(target)
+            reason = _refusal(target)
+            if reason is None or _identity(target) == before:
+                break  # else another export has just put its bundle there, and what was seen was half removed
+    except (OSError, ValueError) as error:
+        reason = f"cannot be written to ({getattr(error, 'strerror', None) or error})"
+    if reason:
+        raise BundleError(f"'{target}' {reason}. Choose another --out.")
+    try:
+        check_folder(target if is_mount_point(target) else target.parent)
+        if os.path.isdir(target) and not os.access(target, os.W_OK | os.X_OK) and os.path.isdir(target):
+            raise OutputError(f"'{target}' cannot be written (Permission denied). Name another place.")
+    except OutputError as error:
+        raise BundleError(str(error).replace("Name another place.", "Choose another --out.")) from None
 
 
 @contextmanager
@@ -33,49 +55,99 @@ def atomic_directory(target: Path) -> Iterator[Path]:
     Whatever happens, the old directory is there or the new one, never a mixture: they change places by renaming. Of
     two processes that write the same target, the later one wins.
 
+    A mount point, as a container's volume is one, cannot be renamed. What is in it changes places instead, the manifest
+    last: for some milliseconds there is no bundle, and after a kill just then the next export puts the old one back.
+
     Raises:
         BundleError: `target` is something else than a bundle, or its place cannot be written to.
     """
+    check_target(target)
     target = Path(os.path.realpath(target))
-    partial = _beside(target, "partial")
-    _ACTIVE.add(partial)
+    inside = is_mount_point(target)
+    home = target if inside else target.parent
+    partial, lock = _make(home, target)
     try:
-        _make(partial, target)
         yield partial
         check_target(target)
-        _swap(partial, target)
+        _keep_modes(partial, target)
+        if inside:
+            _swap_contents(partial, target)
+        else:
+            _swap(partial, target)
     finally:
-        _ACTIVE.discard(partial)
+        os.close(lock)
         shutil.rmtree(partial, ignore_errors=True)
 
 
-_TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
-_ACTIVE: set[Path] = set()
-"""What this process is writing now. Its process id alone does not tell: a restarted container reuses them."""
+def _refusal(target: Path) -> str | None:
+    """Return why a directory may not be replaced, as the end of a sentence; None if it may.
 
-
-def _beside(target: Path, kind: str) -> Path:
-    return target.parent / f".{target.name}.{kind}-{os.getpid()}-{secrets.token_hex(4)}"
-
-
-def _make(partial: Path, target: Path) -> None:
+    Raises:
+        OSError: it cannot be looked at.
+    """
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _clear_leftovers(target)
-        partial.mkdir()
+        found = os.listdir(target)
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        if os.path.lexists(target):
+            return "is a file; a bundle is a directory"
+        raise
+    own = [name for name in found if _is_own(name, target)]
+    if len(own) == len(found) or has_only_remains(target, own):
+        return None
+    foreign = find_foreign(target, own)
+    return foreign and f"{foreign}; nothing was changed"
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_ctime_ns
+
+
+def _is_own(name: str, target: Path) -> bool:
+    return is_temporary(name, target.name, PARTIAL, OLD)
+
+
+def _make(home: Path, target: Path) -> tuple[Path, int]:
+    """Make the partial directory. Returns it, and the descriptor whose lock says that it is in use."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(home, target)
+        while True:
+            partial = home / temporary_name(target.name, PARTIAL)
+            partial.mkdir()
+            # Whoever clears leftovers may come between: then it is theirs to remove.
+            with suppress(FileNotFoundError):
+                descriptor = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                if take_lock(descriptor) is not False and os.path.exists(partial):
+                    return partial, descriptor
+                os.close(descriptor)
     except OSError as error:
         if error.errno in DISK_FULL_ERRNOS:
             raise
-        raise BundleError(
-            f"'{target.parent}' cannot be written to ({error.strerror}). Choose another --out."
-        ) from error
+        raise BundleError(f"'{home}' cannot be written to ({error.strerror}). Choose another --out.") from error
+
+
+def _keep_modes(partial: Path, target: Path) -> None:
+    """Give the new directory and its files no wider modes than those that they replace."""
+    for folder, _, names in os.walk(partial):
+        for path in (Path(folder), *(Path(folder, name) for name in names)):
+            with suppress(FileNotFoundError):
+                old = os.stat(target / path.relative_to(partial)).st_mode & 0o777
+                if path.stat().st_mode & 0o777 != old:
+                    path.chmod(old)
 
 
 def _swap(partial: Path, target: Path) -> None:
     aside: list[Path] = []
     try:
         while True:
-            aside.append(_beside(target, "old"))  # noted first: an interruption may come right after the renaming
+            # Noted first: an interruption may come right after the renaming.
+            aside.append(target.with_name(temporary_name(target.name, OLD)))
             with suppress(FileNotFoundError):
                 target.rename(aside[-1])
             try:
@@ -92,6 +164,48 @@ def _swap(partial: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def _swap_contents(partial: Path, target: Path) -> None:
+    """Put what is in `partial` into the place of what is in `target`, which is a mount point."""
+    with _locked(target):
+        old = target / temporary_name(target.name, OLD)
+        old.mkdir()
+        try:
+            for name in _manifest_first(n for n in os.listdir(target) if not _is_own(n, target)):
+                (target / name).rename(old / name)
+            for name in reversed(_manifest_first(os.listdir(partial))):
+                (partial / name).rename(target / name)
+        except BaseException:
+            _bring_contents_back(old, target)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    descriptor = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if take_lock(descriptor, PATIENCE) is False:
+            raise BundleError(f"Another process has been writing to '{target}' for a minute. Try again.")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _manifest_first(names: Iterator[str] | list[str]) -> list[str]:
+    """Return the names with the manifest first: without it, nobody takes the rest for a bundle."""
+    return sorted(names, key=lambda name: name != MANIFEST)
+
+
+def _bring_contents_back(old: Path, target: Path) -> None:
+    """Put what was set aside back, in place of what is there of a new bundle."""
+    for name in reversed(_manifest_first(os.listdir(old))):
+        there = target / name
+        if there.is_dir() and not there.is_symlink():
+            shutil.rmtree(there)
+        (old / name).rename(there)
+    old.rmdir()
+
+
 def _bring_back(old: Path, target: Path) -> None:
     """Put what was set aside into its place, unless that is taken; then it is of no use any more."""
     try:
@@ -104,24 +218,46 @@ def _bring_back(old: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _clear_leftovers(target: Path) -> None:
-    """Remove what a killed export of the same target left, and bring back a bundle that it had only set aside."""
-    name = re.compile(rf"\.{re.escape(target.name)}\.(partial|old)-(\d+)-[0-9a-f]+")
-    for path in list(target.parent.iterdir()):
-        match = name.fullmatch(path.name)
-        if match is None or path in _ACTIVE or (int(match[2]) != os.getpid() and _is_running(int(match[2]))):
+def _clear_leftovers(home: Path, target: Path) -> None:
+    """Remove what a killed export of the same target left, and bring back a bundle that it had only set aside.
+
+    What a running export has in work is locked, and stays; so does everything where there are no locks.
+    """
+    for path in list(home.iterdir()):
+        if path.is_symlink() or not path.is_dir():
             continue
-        if match[1] == "old":
-            _bring_back(path, target)
-        else:
-            shutil.rmtree(path, ignore_errors=True)
+        if is_temporary(path.name, target.name, OLD):
+            if home == target:
+                _clear_inside(path, target)
+            elif _is_bundle_or_empty(path):
+                _bring_back(path, target)
+        elif is_temporary(path.name, target.name, PARTIAL):
+            _remove_unless_locked(path)
 
 
-def _is_running(pid: int) -> bool:
+def _is_bundle_or_empty(path: Path) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return not os.listdir(path) or find_foreign(path, []) is None
+    except FileNotFoundError:
         return False
-    except PermissionError:
-        pass
-    return True
+
+
+def _clear_inside(old: Path, target: Path) -> None:
+    """Finish or undo what an export that was killed while it filled a mount point had begun."""
+    with _locked(target):
+        if not old.is_dir():
+            return
+        if (target / MANIFEST).exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            _bring_contents_back(old, target)
+
+
+def _remove_unless_locked(partial: Path) -> None:
+    with suppress(OSError):
+        descriptor = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if take_lock(descriptor):
+                shutil.rmtree(partial, ignore_errors=True)
+        finally:
+            os.close(descriptor)
