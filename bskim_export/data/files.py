@@ -1,133 +1,163 @@
-"""Read data files (JSON or JSON lines, gzipped or not) and check their fields.
+"""Read data files: JSON or JSON lines, gzipped or not. Whatever a file holds, the outcome is that or an InputError.
 
-An error names the file, the line or the path inside the JSON, and the field.
+Only regular files are read. A pipe or a device may never end.
 """
 
 import gzip
+import io
 import json
+import os
+import re
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedIOBase
 from pathlib import Path
-from typing import TypeVar
 
+from bskim_export.data.limits import MOST_BLANK_LINES, VARIABLE, Limits, in_words
 from bskim_export.errors import InputError
 
 FORMS = (
     "A data set is 'squad' (the SQuAD 1.1 dev set that travels with the package), FILE or squad:FILE (SQuAD format), "
     "mrqa:FILE, hotpotqa:FILE, or hub:NAME[[:CONFIG]:SPLIT]."
 )
-
-_T = TypeVar("_T")
-
-_JSON_NAMES = {str: "a string", int: "a whole number", bool: "true or false", float: "a number", list: "a list",
-               dict: "an object", type(None): "null"}  # fmt: skip
+_CHUNK = 2**20
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+          stat.S_IFSOCK: "a socket"}  # fmt: skip
 
 
 @contextmanager
-def open_data(path: Path) -> Iterator[BufferedIOBase]:
+def open_data(path: Path) -> Iterator[io.BufferedIOBase]:
     """Open a file for reading bytes. Its content says whether it is gzipped, not its name.
 
     Raises:
-        InputError: there is no such file, it cannot be read, or its gzip data is damaged. The damage may show only
-            while the stream is read.
+        InputError: there is no such file, it is no regular file, it cannot be read, or its gzip data is damaged. The
+            damage may show only while the stream is read.
     """
-    if not path.is_file():
-        raise InputError(f"There is no file '{path}'. {FORMS}")
     try:
-        with path.open("rb") as raw:
+        with open(_descriptor(path), "rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             with gzip.open(raw) if packed else raw as stream:
                 yield stream
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"'{path}' is a damaged gzip file: {error}") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"There is no file '{path}'. {FORMS}") from None
     except OSError as error:
-        raise InputError(f"'{path}' cannot be read: {error.strerror or error}") from None
+        raise InputError(f"'{path}' cannot be read: {error.strerror or error}. {FORMS}") from None
+    except MemoryError:
+        raise InputError(f"'{path}' needs more memory than there is. Split it, or use a machine with more.") from None
 
 
-def read_json(path: Path) -> object:
+def read_json(path: Path, limits: Limits | None = None) -> object:
     """Return the parsed content of a JSON file.
 
     Raises:
-        InputError: the file cannot be read, or is not JSON.
+        InputError: the file cannot be read, is not JSON, or is larger than the limits.
     """
+    limits = limits or Limits.of()
     with open_data(path) as stream:
-        data = stream.read()
-    try:
-        return json.loads(data)
-    except ValueError as error:
-        raise InputError(f"'{path}' is not valid JSON: {error}") from None
+        data = bytearray()
+        while chunk := stream.read(_CHUNK):
+            data += chunk
+            if len(data) > limits.file:
+                raise _too_large(str(path), limits.file)
+        return parse_json(data, f"'{path}' is", limits)
 
 
-def read_json_lines(path: Path) -> Iterator[tuple[str, object]]:
+def read_json_lines(path: Path, limits: Limits | None = None) -> Iterator[tuple[str, object]]:
     """Yield (place, parsed line) of a file with one JSON value a line. Blank lines are skipped.
 
     The file is read as the lines are asked for. The place, such as "file.jsonl.gz, line 3", is for error messages.
 
     Raises:
-        InputError: the file cannot be read, or a line is not JSON.
+        InputError: the file cannot be read, a line is not JSON, or is larger than the limits.
     """
+    limits = limits or Limits.of()
     with open_data(path) as stream:
-        for number, line in enumerate(stream, 1):
+        read = 0
+        blank = 0
+        number = 0
+        while line := stream.readline(limits.line + 1):
+            number += 1
             place = f"{path}, line {number}"
+            read += len(line)
+            if len(line) > limits.line:
+                raise _too_large(place, limits.line)
+            if read > limits.lines:
+                raise _too_large(str(path), limits.lines)
             if line.isspace():
+                blank += 1
+                if blank > MOST_BLANK_LINES:
+                    raise InputError(f"{place}: more than {MOST_BLANK_LINES:,} blank lines, one behind the other.")
                 continue
-            try:
-                parsed = json.loads(line)
-            except ValueError as error:
-                raise InputError(f"{place}: not valid JSON: {error}") from None
-            yield place, parsed
+            blank = 0
+            yield place, parse_json(line, f"{place}:", limits)
 
 
-def field(parent: object, key: str, kind: type[_T] | tuple[type[_T], ...], place: str, form: str) -> _T:
-    """Return `parent[key]` of a JSON object, checked to be of the kind.
+def parse_json(data: bytes | bytearray, subject: str, limits: Limits) -> object:
+    """Return parsed JSON. A lone surrogate, which is no character, becomes U+FFFD, so that offsets stay.
 
     Args:
-        kind: the Python type that the value must have, or a tuple of allowed ones
-        place: the position of `parent` in the file, for the error
-        form: the format that the file should have, for the error
+        data: JSON in UTF-8, UTF-16 or UTF-32
+        subject: begins the error, such as "'dev.json' is"
 
     Raises:
-        InputError: the field is missing, or of another type.
-
-    Example:
-        >>> field({"id": 7}, "id", str, "dev.json: data[0]", "SQuAD format")
-        Traceback (most recent call last):
-        bskim_export.errors.InputError: dev.json: data[0]: 'id' should be a string, found a whole number.
+        InputError: it is not JSON, or holds too much.
     """
-    if not isinstance(parent, dict) or key not in parent:
-        raise InputError(f"{place}: '{key}' is missing; is this {form}?")
-    return check_kind(parent[key], kind, place, f"'{key}'")
+    try:
+        text = data.decode(json.detect_encoding(data))
+        if sum(map(text.count, ",[{")) > limits.values:
+            raise InputError(
+                f"{subject} JSON with more than {limits.values:,} values. {_how_to_raise(limits.file)}, or split it."
+            )
+        parsed = json.loads(text)
+        return _without_surrogates(parsed) if _ESCAPED_SURROGATE.search(text) else parsed
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{subject} not valid JSON: {error}") from None
+    except RecursionError:
+        raise InputError(f"{subject} not valid: it is nested deeper than any data set is.") from None
+    except MemoryError:
+        raise InputError(f"{subject} too large: there is not enough memory to parse it.") from None
 
 
-def optional_field(parent: object, key: str, default: _T, place: str) -> _T:
-    """Return `parent[key]` of a JSON object, checked to be of the default's type, or the default if it is missing.
+def _descriptor(path: Path) -> int:
+    """Open a regular file. To open a pipe waits for a writer, unless it is told not to."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except ValueError:  # a null character
+        raise FileNotFoundError from None
+    except OSError as error:
+        # A socket cannot be opened, and other processes may change the file in between: say what it is, if anything.
+        kind = _KINDS.get(stat.S_IFMT(path.stat().st_mode)) if path.exists() else None
+        if kind:
+            raise InputError(f"'{path}' is {kind}, not a file. {FORMS}") from None
+        raise error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise InputError(f"'{path}' is {_KINDS.get(stat.S_IFMT(mode), 'no file')}, not a file. {FORMS}")
+    return descriptor
 
-    Raises:
-        InputError: the field is of another type.
-    """
-    if not isinstance(parent, dict) or key not in parent:
-        return default
-    return check_kind(parent[key], type(default), place, f"'{key}'")
+
+def _too_large(what: str, limit: int) -> InputError:
+    return InputError(f"'{what}' is larger than {in_words(limit)}, unpacked. {_how_to_raise(limit)}.")
 
 
-def check_kind(value: object, kind: type[_T] | tuple[type[_T], ...], place: str, what: str) -> _T:
-    """Return the value if it is of the kind.
+def _how_to_raise(limit: int) -> str:
+    return f"If you trust it, set the environment variable {VARIABLE}, now {limit}, to more"
 
-    Args:
-        kind: the Python type that the value must have, or a tuple of allowed ones
-        place: the position of the value in the file, for the error
-        what: the name of the value, for the error
 
-    Raises:
-        InputError: the value is of another type.
-    """
-    kinds = kind if isinstance(kind, tuple) else (kind,)
-    # isinstance alone is not enough: JSON's true is no number, but Python's bool is an int.
-    if isinstance(value, kinds) and type(value) in kinds:
-        return value
-    expected = " or ".join(_JSON_NAMES[k] for k in kinds)
-    found = _JSON_NAMES.get(type(value), type(value).__name__)
-    raise InputError(f"{place}: {what} should be {expected}, found {found}.")
+def _without_surrogates(value: object) -> object:
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_without_surrogates(entry) for entry in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(entry) for key, entry in value.items()}
+    return value

@@ -4,16 +4,19 @@ Z. Yang et al.: HotpotQA: A Dataset for Diverse, Explainable Multi-hop Question 
 described at https://github.com/hotpotqa/hotpot.
 """
 
-import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from bskim_export.data.files import check_kind, field, read_json
+from bskim_export.data.content import Elements, read_content
+from bskim_export.data.entries import identity
+from bskim_export.data.fields import check_kind, field
+from bskim_export.data.limits import Limits
 from bskim_export.data.notes import Notes, OnNote, collect, warn_data
 from bskim_export.data.placing import NOWHERE, place_answers
 from bskim_export.data.question import Question
+from bskim_export.data.visible import is_blank, stands_alone
 from bskim_export.errors import InputError
 
 YES_NO = "Questions dropped, the answer is yes or no"
@@ -26,39 +29,43 @@ Sentences = dict[str, list[tuple[int, int]]]
 """By a paragraph's title: the character ranges [start, end) of its sentences in the context."""
 
 
-def load_hotpotqa(path: str | Path, on_note: OnNote = warn_data) -> list[Question]:
+def load_hotpotqa(path: str | Path, on_note: OnNote = warn_data, limits: Limits | None = None) -> list[Question]:
     """Read a train or dev file of HotpotQA (JSON or JSON.gz). Test files have no answers.
 
     Args:
         on_note: called with one line for each kind of thing that was dropped or corrected
+        limits: how much is read at most
 
     Raises:
         InputError: there is no such file, or it is malformed; the message names the place.
     """
+    content = read_content(Path(path), limits)
+    content.check("hotpotqa")
     notes = Notes()
-    return collect(parse_hotpotqa(read_json(Path(path)), str(path), notes), notes, str(path), on_note)
+    return collect(parse_hotpotqa(content.elements, notes), notes, str(path), on_note)
 
 
-def parse_hotpotqa(parsed: object, source: str, notes: Notes) -> Iterator[Question]:
-    """Yield the questions of parsed HotpotQA JSON.
+def parse_hotpotqa(entries: Elements, notes: Notes) -> Iterator[Question]:
+    """Yield the questions of HotpotQA's entries.
 
     The context is the paragraphs, each below its title. HotpotQA gives no offsets, so the answer is searched for: its
     first whole-word match inside a supporting fact, or else its first match anywhere. A question is dropped if its
     answer is yes or no, or matches nowhere.
 
     Args:
-        source: names the file in errors
+        entries: parsed, with their places
         notes: counts the dropped questions and facts
 
     Raises:
         InputError: a field is missing or of the wrong type, or an answer is blank.
     """
-    for i, entry in enumerate(check_kind(parsed, list, source, "HotpotQA's format")):
-        place = f"{source}: [{i}]"
-        identity = _get(entry, "_id", str, place)
+    for place, entry in entries:
+        question = _get(entry, "question", str, place)
         answer = _get(entry, "answer", str, place).strip()
         context, sentences = _join(_get(entry, "context", list, place), f"{place}.context")
         supporting = _supporting(_get(entry, "supporting_facts", list, place), sentences, place, notes)
+        if is_blank(answer):
+            raise InputError(f"{place}: an answer is blank.")
         if answer.lower() in ("yes", "no"):
             notes.add(YES_NO, place)
             continue
@@ -66,10 +73,10 @@ def parse_hotpotqa(parsed: object, source: str, notes: Notes) -> Iterator[Questi
         if start is None:
             notes.add(NOWHERE, place)
             continue
-        draft = Question(identity, _get(entry, "question", str, place), context, (answer,), (start,), supporting)
-        question = place_answers(draft, place, notes)
-        if question is not None:
-            yield question
+        name = identity(entry, ("_id", "id"), question, context, place, notes)
+        placed = place_answers(Question(name, question, context, (answer,), (start,), supporting), place, notes)
+        if placed is not None:
+            yield placed
 
 
 def _join(paragraphs: list[object], place: str) -> tuple[str, Sentences]:
@@ -118,6 +125,13 @@ def _pair(value: object, first: type[_A], second: type[_B], place: str, form: st
 
 def _first_match(answer: str, context: str, supporting: tuple[tuple[int, int], ...]) -> int | None:
     """Return the offset of the answer's first whole-word match inside a supporting fact, or else anywhere."""
-    matches = [m.span() for m in re.finditer(rf"(?<!\w){re.escape(answer)}(?!\w)", context)]
-    inside = [m for m in matches if any(start <= m[0] and m[1] <= end for start, end in supporting)]
-    return next((start for start, _ in inside + matches), None)
+    first = None
+    start = context.find(answer)
+    while start >= 0:
+        end = start + len(answer)
+        if stands_alone(context, start, end):
+            if any(begin <= start and end <= finish for begin, finish in supporting):
+                return start
+            first = start if first is None else first
+        start = context.find(answer, start + 1)
+    return first

@@ -1,22 +1,26 @@
 """Read data sets in SQuAD's schema from the Hugging Face hub, or from a directory that its `datasets` library loads."""
 
 from collections.abc import Iterable, Iterator
-from functools import partial
 
-from bskim_export.data.files import FORMS, check_kind, field
+from bskim_export.data.files import FORMS
 from bskim_export.data.notes import Notes, OnNote, collect, warn_data
-from bskim_export.data.placing import place_answers
 from bskim_export.data.question import Question
+from bskim_export.data.squad import parse_rows
 from bskim_export.errors import InputError, missing_extra
 
-COLUMNS = ("id", "context", "question", "answers")
-_get = partial(field, form="SQuAD's schema")
+COLUMNS = ("context", "question", "answers")
+"""What a data set must have."""
+MORE_COLUMNS = ("id", "is_impossible", "supporting_facts", "accepted")
+"""What it may have. No other column is read: some hold images or sound, which cost time to decode."""
 
 
 def load_hub(
     name: str, config: str | None = None, split: str | None = None, on_note: OnNote = warn_data
 ) -> list[Question]:
     """Read a data set with the columns id, context, question and answers {text, answer_start}, as `squad` has them.
+
+    A data set's own code is never run: the library is asked for data files only (`datasets` 4 and later has no other
+    way).
 
     Args:
         name: its name on the hub, such as "rajpurkar/squad_v2", or a directory with Parquet or JSON files
@@ -36,47 +40,36 @@ def load_hub(
     try:
         split = split or _only_split(datasets.get_dataset_split_names(name, config), source)
         rows = datasets.load_dataset(name, config, split=split)
+        names = rows.column_names
+        missing = [c for c in COLUMNS if c not in names]
+        if missing:
+            raise InputError(
+                f"'{source}' is not in SQuAD's schema: it has no {missing}, it has {names}. Convert it to a "
+                "SQuAD-format file."
+            )
+        columns = rows.select_columns([c for c in (*COLUMNS, *MORE_COLUMNS) if c in names])
     except InputError:
         raise
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:  # without a network: an OSError
-        raise InputError(f"'{source}' cannot be read: {str(error).rstrip('.')}. {FORMS}") from None
-    missing = [c for c in COLUMNS if c not in rows.column_names]
-    if missing:
-        raise InputError(
-            f"'{source}' is not in SQuAD's schema: it has no {missing}, it has {rows.column_names}. Convert it to a "
-            "SQuAD-format file."
-        )
+    except Exception as error:  # of the library, and of all that it reads files with
+        raise _unreadable(source, error) from None
     notes = Notes()
-    return collect(parse_rows(rows, source, notes), notes, source, on_note)
+    return collect(parse_rows(_rows(columns, source), notes), notes, source, on_note)
 
 
-def parse_rows(rows: Iterable[object], source: str, notes: Notes) -> Iterator[Question]:
-    """Yield the questions of rows in SQuAD's schema.
+def _rows(rows: Iterable[object], source: str) -> Iterator[tuple[str, object]]:
+    """Yield the rows with their places. Some damage shows only here."""
+    try:
+        for i, row in enumerate(rows):
+            yield f"{source}: row {i}", row
+    except Exception as error:
+        raise _unreadable(source, error) from None
 
-    Args:
-        source: names the data set in errors
-        notes: counts the dropped or corrected questions and answers
 
-    Raises:
-        InputError: a field is missing or of the wrong type, or an answer is blank.
-    """
-    for i, row in enumerate(rows):
-        place = f"{source}: row {i}"
-        answers = _get(row, "answers", dict, place)
-        texts = _get(answers, "text", list, f"{place}: answers")
-        starts = _get(answers, "answer_start", list, f"{place}: answers")
-        if len(texts) != len(starts):
-            raise InputError(f"{place}: answers has {len(texts)} 'text' but {len(starts)} 'answer_start'.")
-        draft = Question(
-            str(_get(row, "id", (str, int), place)),
-            _get(row, "question", str, place),
-            _get(row, "context", str, place),
-            tuple(check_kind(t, str, place, f"answers.text[{j}]") for j, t in enumerate(texts)),
-            tuple(check_kind(s, int, place, f"answers.answer_start[{j}]") for j, s in enumerate(starts)),
-        )
-        question = place_answers(draft, place, notes)
-        if question is not None:
-            yield question
+def _unreadable(source: str, error: Exception) -> InputError:
+    # The library says "an error occurred"; what it was is the cause.
+    reasons = [error, *filter(None, [error.__cause__])]
+    said = "; ".join(f"{str(e) or type(e).__name__}"[:500].rstrip(".") for e in reasons)
+    return InputError(f"'{source}' cannot be read: {said}. {FORMS}")
 
 
 def _only_split(names: list[str], source: str) -> str:

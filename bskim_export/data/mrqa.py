@@ -5,11 +5,14 @@ format is described at https://github.com/mrqa/MRQA-Shared-Task-2019. Each line 
 then a context with its questions on every line.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from bskim_export.data.files import check_kind, field, read_json_lines
+from bskim_export.data.content import Elements, read_content
+from bskim_export.data.entries import identity
+from bskim_export.data.fields import check_kind, field, short
+from bskim_export.data.limits import Limits
 from bskim_export.data.metrics import normalize_answer
 from bskim_export.data.notes import Notes, OnNote, collect, warn_data
 from bskim_export.data.placing import place_answers
@@ -19,20 +22,23 @@ from bskim_export.errors import InputError
 _get = partial(field, form="MRQA format")
 
 
-def load_mrqa(path: str | Path, on_note: OnNote = warn_data) -> list[Question]:
+def load_mrqa(path: str | Path, on_note: OnNote = warn_data, limits: Limits | None = None) -> list[Question]:
     """Read an MRQA file (JSONL or JSONL.gz), line by line.
 
     Args:
         on_note: called with one line for each kind of thing that was dropped or corrected
+        limits: how much is read at most
 
     Raises:
         InputError: there is no such file, or it is malformed; the message names line and field.
     """
+    content = read_content(Path(path), limits)
+    content.check("mrqa")
     notes = Notes()
-    return collect(parse_mrqa(read_json_lines(Path(path)), notes), notes, str(path), on_note)
+    return collect(parse_mrqa(content.elements, notes), notes, str(path), on_note)
 
 
-def parse_mrqa(lines: Iterable[tuple[str, object]], notes: Notes) -> Iterator[Question]:
+def parse_mrqa(lines: Elements, notes: Notes) -> Iterator[Question]:
     """Yield the questions of MRQA lines.
 
     Every occurrence of a detected answer becomes a span, in the file's order. The first span is the one that the
@@ -40,7 +46,7 @@ def parse_mrqa(lines: Iterable[tuple[str, object]], notes: Notes) -> Iterator[Qu
     them.
 
     Args:
-        lines: (place, parsed line), as `read_json_lines` gives them
+        lines: parsed, with their places
         notes: counts the dropped or corrected questions and answers
 
     Raises:
@@ -53,9 +59,10 @@ def parse_mrqa(lines: Iterable[tuple[str, object]], notes: Notes) -> Iterator[Qu
         for q, qa in enumerate(_get(line, "qas", list, line_place)):
             place = f"{line_place}: qas[{q}]"
             spans = list(_spans(qa, context, place))
+            question_text = _get(qa, "question", str, place)
             draft = Question(
-                _get(qa, "id" if "id" in qa and "qid" not in qa else "qid", str, place),
-                _get(qa, "question", str, place),
+                identity(qa, ("qid", "id"), question_text, context, place, notes),
+                question_text,
                 context,
                 tuple(text for text, _ in spans),
                 tuple(start for _, start in spans),
@@ -87,5 +94,5 @@ def _spans(qa: object, context: str, place: str) -> Iterator[tuple[str, int]]:
 def _span(span: object, place: str) -> tuple[int, int]:
     """Return the first and the last character offset of a span."""
     if not (isinstance(span, list) and len(span) == 2 and all(type(x) is int and x >= 0 for x in span)):
-        raise InputError(f"{place}: should be [start, end], two character offsets, found {span!r}.")
+        raise InputError(f"{place}: should be [start, end], two character offsets, found {short(span)}.")
     return span[0], span[1]

@@ -8,6 +8,7 @@ from bskim_export.errors import InputError
 
 OnNote = Callable[[str], None]
 """A callback that takes one line for a person to read. A command prints it."""
+SAME_ID = "Questions with the id of an earlier one, kept"
 
 
 class DataWarning(UserWarning):
@@ -55,6 +56,12 @@ def collect(questions: Iterator[Question], notes: Notes, source: str, on_note: O
         InputError: no question is left.
     """
     found = list(questions)
+    # Nothing here goes by the id, so a second question of one id is no less a question. But it is worth knowing.
+    known: set[str] = set()
+    for question in found:
+        if question.id in known:
+            notes.add(SAME_ID, f"id '{question.id}'")
+        known.add(question.id)
     for line in notes.lines():
         on_note(line)
     if not found:

@@ -7,6 +7,7 @@ from data.samples import HOTPOTQA_CONTEXT, HOTPOTQA_ENTRY, HOTPOTQA_EXPECTED
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bskim_export.data.content import unwrap
 from bskim_export.data.hotpotqa import load_hotpotqa, parse_hotpotqa
 from bskim_export.data.notes import Notes
 from bskim_export.data.question import Question
@@ -15,7 +16,7 @@ from bskim_export.errors import InputError
 
 def parse(*entries) -> tuple[list[Question], list[str]]:
     notes = Notes()
-    return list(parse_hotpotqa(list(entries), "file", notes)), notes.lines()
+    return list(parse_hotpotqa(unwrap(list(entries), "file").elements, notes)), notes.lines()
 
 
 def changed(**fields) -> dict:
@@ -123,9 +124,9 @@ def test_a_file_of_yes_and_no_only_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("text", "file: [1]: '_id' is missing; is this HotpotQA's format?"),
+        ("text", "file: [1]: 'question' is missing; is this HotpotQA's format?"),
         ({k: v for k, v in HOTPOTQA_ENTRY.items() if k != "answer"}, "file: [1]: 'answer' is missing"),
-        (changed(_id=3), "file: [1]: '_id' should be a string, found a whole number"),
+        (changed(_id=[3]), "file: [1]: '_id' should be a string or a whole number, found a list"),
         (changed(context={}), "file: [1]: 'context' should be a list, found an object"),
         (changed(context=[["T", "text"]]), "file: [1].context[0]: should be [title, sentences]"),
         (changed(context=[["T", ["a", None]]]), "file: [1].context[0]: sentence 1 should be a string, found null"),
@@ -141,5 +142,20 @@ def test_malformed_entries_name_the_place(entry, message):
 
 
 def test_another_document_is_refused():
-    with pytest.raises(InputError, match="file: HotpotQA's format should be a list, found an object"):
-        list(parse_hotpotqa({}, "file", Notes()))
+    with pytest.raises(InputError, match="file, line 1: 'question' is missing; is this HotpotQA's format"):
+        list(parse_hotpotqa(unwrap({}, "file").elements, Notes()))
+
+
+def test_ids_may_be_numbers_or_missing():
+    entries = [changed(_id=3), changed(_id=None), {k: v for k, v in HOTPOTQA_ENTRY.items() if k != "_id"}]
+    (number, null, missing), notes = parse(*entries)
+    assert number.id == "3"
+    assert null.id == missing.id
+    assert len(null.id) == 16
+    assert notes == ["Questions without an id, which got one made of their text: 2, the first at file: [1]"]
+
+
+def test_languages_without_spaces_have_whole_words_everywhere():
+    entry = changed(answer="京都", supporting_facts=[["甲", 0]], context=[["甲", ["東京都と京都。"]]])
+    (question,), _ = parse(entry)
+    assert question.starts == (3,)

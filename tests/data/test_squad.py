@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from data.samples import SQUAD_CONTEXT, SQUAD_EXPECTED, SQUAD_RAW
 
+from bskim_export.data.content import unwrap
 from bskim_export.data.notes import DataWarning, Notes
 from bskim_export.data.question import Question
 from bskim_export.data.squad import load_squad, parse_squad, write_squad
@@ -39,9 +40,9 @@ def test_a_file_called_squad_is_read_by_its_path(tmp_path, monkeypatch):
     assert load_squad(Path("squad")) == SQUAD_EXPECTED
 
 
-@pytest.mark.parametrize("name", ["missing.json", "."])
-def test_what_is_no_file_is_named(tmp_path, name):
-    with pytest.raises(InputError, match="There is no file") as caught:
+@pytest.mark.parametrize(("name", "message"), [("missing.json", "There is no file"), (".", "is a directory")])
+def test_what_is_no_file_is_named(tmp_path, name, message):
+    with pytest.raises(InputError, match=message) as caught:
         load_squad(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
     assert "FILE or squad:FILE (SQuAD format), mrqa:FILE, hotpotqa:FILE, or hub:NAME" in str(caught.value)
@@ -54,11 +55,14 @@ def paragraph(raw: dict) -> dict:
 @pytest.mark.parametrize(
     ("spoil", "place"),
     [
-        (lambda raw: raw.pop("data"), "file: 'data' is missing; is this SQuAD format?"),
+        (lambda raw: raw.pop("data"), "file, line 1: 'paragraphs' is missing; is this SQuAD format?"),
         (lambda raw: raw.update(data={}), "file: 'data' should be a list, found an object."),
         (lambda raw: raw["data"].append({}), "file: data[1]: 'paragraphs' is missing"),
         (lambda raw: raw["data"].append("text"), "file: data[1]: 'paragraphs' is missing"),
-        (lambda raw: raw["data"][0].update(paragraphs=None), "data[0]: 'paragraphs' should be a list, found null"),
+        (
+            lambda raw: raw["data"][0].update(paragraphs=None),
+            "data[0]: 'paragraphs' should be a list or an object, found null",
+        ),
         (lambda raw: paragraph(raw).pop("context"), "file: data[0].paragraphs[0]: 'context' is missing"),
         (lambda raw: paragraph(raw).pop("qas"), "data[0].paragraphs[0]: 'qas' is missing"),
         (lambda raw: paragraph(raw)["qas"][1].pop("question"), "paragraphs[0].qas[1]: 'question' is missing"),
@@ -105,7 +109,7 @@ def test_malformed_sets_name_the_place(spoil, place):
     raw = copy.deepcopy(SQUAD_RAW)
     spoil(raw)
     with pytest.raises(InputError) as caught:
-        list(parse_squad(raw, "file", Notes()))
+        list(parse_squad(unwrap(raw, "file"), Notes()))
     assert place in str(caught.value)
 
 
@@ -115,10 +119,11 @@ def test_a_malformed_file_is_named(tmp_path):
         load_squad(tmp_path / "set.json")
 
 
-@pytest.mark.parametrize("raw", [[], None, "text"])
-def test_json_that_is_no_object_is_refused(raw):
-    with pytest.raises(InputError, match=r"is this SQuAD format"):
-        list(parse_squad(raw, "file", Notes()))
+@pytest.mark.parametrize("raw", [None, "text", 3, {"rows": []}, {"version": "1.1"}])
+def test_a_document_that_is_nothing_known_is_described(raw, tmp_path):
+    (tmp_path / "set.json").write_text(json.dumps(raw))
+    with pytest.raises(InputError, match=r"set\.json, line 1: .* is no question-answering data that is known here"):
+        load_squad(tmp_path / "set.json")
 
 
 @pytest.mark.parametrize("data", [[], [{"paragraphs": []}], [{"paragraphs": [{"context": "x", "qas": []}]}]])
@@ -131,7 +136,7 @@ def test_a_set_without_questions_is_refused(data, tmp_path):
 def read(*qas: dict, context: str = SQUAD_CONTEXT) -> tuple[list[Question], list[str]]:
     notes = Notes()
     raw = {"data": [{"paragraphs": [{"context": context, "qas": list(qas)}]}]}
-    return list(parse_squad(raw, "file", notes)), notes.lines()
+    return list(parse_squad(unwrap(raw, "file"), notes)), notes.lines()
 
 
 def test_squad_2_questions_without_answers():
@@ -185,4 +190,4 @@ def test_accepted_texts_must_be_texts(tmp_path):
     raw = copy.deepcopy(SQUAD_RAW)
     raw["data"][0]["paragraphs"][0]["qas"][1]["accepted"] = [7]
     with pytest.raises(InputError, match=r"qas\[1\].*'accepted'"):
-        list(parse_squad(raw, "x", Notes()))
+        list(parse_squad(unwrap(raw, "x"), Notes()))
