@@ -3,7 +3,7 @@
 from tokenizers import Tokenizer
 
 from bskim_export.bundle.manifest import Model
-from bskim_export.errors import CheckpointError
+from bskim_export.checkpoint.tokenizer_fit import require_tokenizer
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 
 
@@ -15,20 +15,10 @@ def describe(model: BlockSkimForQuestionAnswering, tokenizer_json: str, source: 
         source: the name of the model, for people to read
 
     Raises:
-        CheckpointError: the tokenizer does not fit the model.
+        CheckpointError: the tokenizer does not fit the model; see `require_tokenizer`.
     """
     config = model.config
-    tokenizer = Tokenizer.from_str(tokenizer_json)
-    if tokenizer.get_vocab_size() > config.vocab_size:
-        raise CheckpointError(
-            f"The tokenizer has {tokenizer.get_vocab_size()} tokens, the model only {config.vocab_size}: "
-            "they do not belong together."
-        )
-    pair = tokenizer.encode("a", "b")
-    if tokenizer.num_special_tokens_to_add(True) == 0 or pair.sequence_ids[0] is not None:
-        raise CheckpointError(
-            "The tokenizer adds no special tokens around a question and a passage; is it this model's?"
-        )
+    pair = require_tokenizer(Tokenizer.from_str(tokenizer_json), config)
     shape = model.layer_shape(0)
     offset = model.family.position_offset
     predictor = model.predictor(model.skim.layers[0]) if model.skim.layers else None

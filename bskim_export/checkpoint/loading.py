@@ -1,27 +1,23 @@
 """Loads and saves models. Nothing in a checkpoint is ever executed: it is tensors and JSON only."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from bskim_export.atomic import write_atomic
 from bskim_export.bundle.manifest import Model
+from bskim_export.checkpoint.config import read_config
 from bskim_export.checkpoint.description import describe
-from bskim_export.checkpoint.tokenizer_files import read_tokenizer, tokenizer_json
-from bskim_export.checkpoint.weights import (
-    SAVE_HINT,
-    encoder_weights,
-    first_line,
-    read_weights,
-    require_fit,
-    torch_load,
-    used_weights,
-)
+from bskim_export.checkpoint.files import first_line, is_there, read_object
+from bskim_export.checkpoint.state_dict import HEAD, encoder_weights, require_fit, used_weights, without_prefix
+from bskim_export.checkpoint.tokenizer_files import pad_token_id, read_tokenizer, tokenizer_json
+from bskim_export.checkpoint.weights import SAVE_HINT, read_weights, torch_load
 from bskim_export.errors import CheckpointError
 from bskim_export.model.families import find_family
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
@@ -68,12 +64,18 @@ def load_checkpoint(source: str | Path, layers: list[int] | None = None, fresh_h
         (0, 1, 2, 3, 4, 5)
     """
     path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):
         config, tokenizer, state = _read_directory(path)
-    elif path.is_file():
+    elif os.path.isfile(path):
         config, tokenizer, state = _read_file(path)
     else:
         config, tokenizer, state = _read_directory(_download(str(source)))
+    if config.pad_token_id is None:
+        config.pad_token_id = pad_token_id(tokenizer)
+    if config.pad_token_id >= config.vocab_size:
+        raise CheckpointError(
+            f"pad_token_id is {config.pad_token_id}, but '{source}' has only {config.vocab_size} tokens (vocab_size)."
+        )
     return Checkpoint(_build(config, state, layers, str(source), fresh_head), tokenizer, Path(source).name)
 
 
@@ -109,12 +111,17 @@ def released_names(model: BlockSkimForQuestionAnswering) -> dict[str, Tensor]:
 
 
 def _read_directory(path: Path) -> tuple[PretrainedConfig, str, dict[str, Tensor]]:
-    if not (path / "config.json").is_file():
+    # An adapter's folder may have a config.json and a tokenizer, but its weights are no model.
+    if is_there(path / "adapter_config.json"):
+        base = read_object(path / "adapter_config.json").get("base_model_name_or_path")
+        raise CheckpointError(
+            f"'{path}' holds an adapter (adapter_config.json) for {str(base)[:80]!r}, not a whole model. Merge it into "
+            "its base: model.merge_and_unload(), then save_pretrained(...) into another folder."
+        )
+    if not is_there(path / "config.json"):
         raise CheckpointError(f"'{path}' has no config.json: it is not a Hugging Face model directory.")
-    try:
-        config = AutoConfig.from_pretrained(path)
-    except Exception as error:  # config classes raise errors of their own for a value of a wrong type
-        raise CheckpointError(f"'{path}/config.json' cannot be read: {error}") from None
+    # The family is checked before anything else is looked at: it decides what the other files may be.
+    config = read_config(read_object(path / "config.json"), f"'{path}/config.json'")
     return config, read_tokenizer(path), read_weights(path)
 
 
@@ -124,21 +131,22 @@ def _read_file(path: Path) -> tuple[PretrainedConfig, str, dict[str, Tensor]]:
             f"'{path}' holds weights only. Pass its directory, with config.json and tokenizer.json beside it."
         )
     content = torch_load(path)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or str(content.get("format")) != FORMAT:
         raise CheckpointError(f"'{path}' is not a bskim-export checkpoint (a bare state dict, perhaps?). {SAVE_HINT}")
-    if content.get("version") != FORMAT_VERSION:
+    version = content.get("version")
+    if type(version) is not int or version != FORMAT_VERSION:
         raise CheckpointError(
-            f"'{path}' has checkpoint version {content.get('version')}; this release reads {FORMAT_VERSION}. "
-            f"{SAVE_HINT}"
+            f"'{path}' has checkpoint version {str(version)[:40]}; this release reads {FORMAT_VERSION}. {SAVE_HINT}"
         )
     for name, kind in (("config", dict), ("tokenizer", str), ("state_dict", dict)):
         if not isinstance(content.get(name), kind):
             raise CheckpointError(f"'{path}' lacks its {name}, or it is damaged. {SAVE_HINT}")
-    values = dict(content["config"])
-    try:
-        config = AutoConfig.for_model(values.pop("model_type"), **values)
-    except Exception as error:  # see _read_directory
-        raise CheckpointError(f"The config in '{path}' cannot be read: {error}") from None
+    for name in ("config", "state_dict"):
+        if not all(isinstance(key, str) for key in content[name]):
+            raise CheckpointError(f"'{path}' has names in its {name} that are no text. {SAVE_HINT}")
+    if bad := [name for name, value in content["state_dict"].items() if not isinstance(value, Tensor)]:
+        raise CheckpointError(f"'{bad[0][:80]}' in '{path}' is not a tensor. {SAVE_HINT}")
+    config = read_config(content["config"], f"The config in '{path}'")
     return config, tokenizer_json(content["tokenizer"]), content["state_dict"]
 
 
@@ -163,7 +171,7 @@ def _build(
     """Return the model of a config and a state dict; arguments as for `load_checkpoint`."""
     family = find_family(config)
     base = family.predictor_prefix(0).split(".")[0]
-    state = used_weights(state)
+    state = without_prefix(used_weights(state), base)
     if fresh_head:
         state = encoder_weights(state, base)
     # Choose the predictors among those that the checkpoint has.
@@ -173,23 +181,49 @@ def _build(
     wanted = layers if layers is not None else (getattr(config, "augment_layers", None) or present)
     if absent := sorted(set(wanted) - set(present)):
         raise CheckpointError(f"'{source}' has no predictor for layers {absent}; it has predictors for {present}.")
-    # Make a model of that shape, with random weights.
-    config.num_labels = 2
+    # A model without memory tells the names and shapes: nothing is allocated for a config that its weights do not fit.
     skim = SkimConfig.from_hf(config, wanted)
-    try:
-        model = BlockSkimForQuestionAnswering(config, skim)
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise CheckpointError(f"The config of '{source}' describes no model: {first_line(error)}") from None
-    # Only a fresh head keeps them.
-    expected = released_names(model)
-    if fresh_head:
-        state = {k: v for k, v in expected.items() if k.startswith("qa_outputs.")} | state
-    require_fit(expected, state, source, base)
-    # Every name is there now, but for those that nothing uses: BatchNorm's counters, buffers of positions.
+    with torch.device("meta"):
+        expected = released_names(_make(config, skim, source))
+    fresh = {k for k in expected if k.startswith(HEAD)} - state.keys() if fresh_head else set()
+    require_fit({k: v for k, v in expected.items() if k not in fresh}, state, source, base)
+    # Every name is there now, but for those that nothing uses (BatchNorm's counters, buffers of positions), and a fresh
+    # head, which keeps its random weights.
+    model = _make(config, skim, source)
     model.backbone.load_state_dict({k: state[k] for k in model.backbone.state_dict() if k in state}, strict=False)
     for layer, predictor in model.predictors.items():
         prefix = family.predictor_prefix(int(layer))
         predictor.load_state_dict(
             {k: state[prefix + k] for k in predictor.state_dict() if prefix + k in state}, strict=False
         )
-    return model.float().eval()
+    model = model.float().eval()
+    _try_out(model, source)
+    return model
+
+
+def _make(config: PretrainedConfig, skim: SkimConfig, source: str) -> BlockSkimForQuestionAnswering:
+    try:
+        return BlockSkimForQuestionAnswering(config, skim)
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever transformers comes to with a config that makes no sense
+        raise CheckpointError(f"The config of '{source}' describes no model: {first_line(error)}") from None
+
+
+@torch.no_grad()
+def _try_out(model: BlockSkimForQuestionAnswering, source: str) -> None:
+    """Run the model over one block, so that a config or weights that it cannot run with are named at once."""
+    ids = torch.arange(model.skim.block_size)[None] % model.config.vocab_size
+    try:
+        out = model(ids)
+        theirs = model.backbone(input_ids=ids, attention_mask=torch.ones_like(ids))
+        results = [out.start_logits, theirs.start_logits, theirs.end_logits, *out.skim_logits.values()]
+    except Exception as error:
+        raise CheckpointError(
+            f"The model of '{source}' cannot be run: {first_line(error)}. Does its config.json belong to its weights?"
+        ) from None
+    if not all(bool(torch.isfinite(one).all()) for one in results):
+        raise CheckpointError(
+            f"The model of '{source}' gives logits that are not numbers (NaN or infinite), though its weights are: "
+            "they are too large to compute with. Save an earlier checkpoint."
+        )

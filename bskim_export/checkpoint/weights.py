@@ -1,47 +1,48 @@
-"""Reads the weights of a checkpoint and fits them to a model. No file is read in a way that could run code."""
+"""Reads the weights of a checkpoint. No file is read in a way that could run code, or that takes more than it holds."""
 
-import json
 import pickle
 import re
+import zipfile
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from bskim_export.checkpoint.files import first_line, is_there, read_object, require_file
 from bskim_export.errors import CheckpointError
 
 SAVE_HINT = "Write one with bskim_export.save_checkpoint(model, 'model.pt', tokenizer)."
 
-_UNUSED = ("pooler.", "position_ids", "num_batches_tracked", ".conv3.")
-"""Parts of a state dict that question answering does not need, by a piece of their names."""
+WEIGHT_FILES = (
+    "model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin",
+)  # fmt: skip
+"""Where weights are looked for: the first that is there is read."""
+
+_OTHERS = ("tf_model.h5", "flax_model.msgpack", "model.ckpt.index", "*.gguf", "*.onnx", "rust_model.ot")
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "weights")
+"""Where training loops keep the state dict in what they save."""
+
+_LEGACY_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""The first number in a file of torch.save before PyTorch 1.6. Newer files are ZIP archives."""
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Return the state dict of a Hugging Face directory: from safetensors, in one file or several, or from a .bin file.
+    """Return the state dict of a Hugging Face directory: safetensors or PyTorch's files, in one file or several.
 
     Raises:
         CheckpointError: there are no weights, or they cannot be read.
     """
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise CheckpointError(f"'{index}' is damaged: it has no weight_map. Download or save it again.") from None
-    elif (folder / "model.safetensors").is_file():
-        shards = ["model.safetensors"]
-    elif (folder / "pytorch_model.bin").is_file():
-        return _read_bin(folder / "pytorch_model.bin")
-    else:
-        raise CheckpointError(f"'{folder}' has no weights: neither model.safetensors nor pytorch_model.bin.")
+    found = next((name for name in WEIGHT_FILES if is_there(folder / name)), None)
+    if found is None:
+        others = sorted(path.name for pattern in _OTHERS for path in folder.glob(pattern))
+        hint = f" Its {others[0]} holds another framework's weights: save them as safetensors." if others else ""
+        raise CheckpointError(f"'{folder}' has no weights: neither model.safetensors nor pytorch_model.bin.{hint}")
+    if not found.endswith(".index.json"):
+        return _read_file(folder / found)
     state: dict[str, Tensor] = {}
-    for name in shards:
-        try:
-            state.update(load_file(folder / name))
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"'{folder / name}' cannot be read: {error}. Download or save it again.") from None
+    for shard in _shards(folder / found):
+        state.update(_read_file(folder / shard))
     return state
 
 
@@ -51,7 +52,9 @@ def torch_load(path: Path) -> object:
     Raises:
         CheckpointError: the file holds more than tensors and plain values, or is no such file.
     """
+    require_file(path)
     try:
+        _require_torch_format(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))
@@ -60,88 +63,76 @@ def torch_load(path: Path) -> object:
             f"{f' ({named[1]})' if named else ''}, and loading it could run code. Save the state dict alone, or use "
             f"safetensors. {SAVE_HINT}"
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged file ends the unpickler with whatever error it comes to
         raise CheckpointError(f"'{path}' cannot be read as a PyTorch file: {first_line(error)}") from None
 
 
-def used_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return a state dict without the parts that question answering does not need, under the names of today.
+def _read_file(path: Path) -> dict[str, Tensor]:
+    """Return the state dict in a .safetensors or .bin file."""
+    if path.suffix == ".bin":
+        return _unwrap(torch_load(path), path)
+    require_file(path)
+    try:
+        return load_file(path)
+    except Exception as error:  # safetensors raises errors of several kinds
+        raise CheckpointError(f"'{path}' cannot be read: {first_line(error)}. Download or save it again.") from None
 
-    LayerNorm parameters of checkpoints that were converted from TensorFlow have older names.
 
-    Example:
-        >>> list(used_weights({"x.LayerNorm.gamma": torch.ones(1), "pooler.bias": torch.ones(1)}))
-        ['x.LayerNorm.weight']
+def _shards(index: Path) -> list[str]:
+    """Return the files that an index names. They lie beside it and are of its own kind, whatever it says."""
+    names = read_object(index).get("weight_map")
+    if not isinstance(names, dict) or not names:
+        raise CheckpointError(f"'{index}' is damaged: it has no weight_map. Download or save it again.")
+    suffix = ".bin" if index.name.startswith("pytorch_model.bin") else ".safetensors"
+    for name in names.values():
+        if not isinstance(name, str) or not re.fullmatch(rf"[^/\\\0]+{re.escape(suffix)}", name):
+            raise CheckpointError(
+                f"'{index}' names {str(name)[:80]!r}. The parts of a model are {suffix} files in the same folder; "
+                "nothing else is read. Download or save it again."
+            )
+    return sorted(set(names.values()))
+
+
+def _unwrap(content: object, path: Path) -> dict[str, Tensor]:
+    """Return the state dict that a file holds, or that a training loop's dictionary holds."""
+    if _is_state_dict(content):
+        return content  # type: ignore[return-value]
+    inner = {k: v for k, v in content.items() if isinstance(v, dict)} if isinstance(content, dict) else {}
+    found = [name for name in _WRAPPERS if name in inner]
+    if len(found) == 1:
+        return _unwrap(inner[found[0]], path)
+    if found:
+        raise CheckpointError(f"'{path}' holds several models ({', '.join(found)}). Save the state dict of one alone.")
+    raise CheckpointError(
+        f"'{path}' is not a state dict of tensors, nor a dictionary with one under a name like 'model_state_dict'. "
+        "Save model.state_dict()."
+    )
+
+
+def _is_state_dict(content: object) -> bool:
+    return (
+        isinstance(content, dict)
+        and bool(content)
+        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
+    )
+
+
+def _require_torch_format(path: Path) -> None:
+    """Refuse what torch.save does not write: other archives, bare pickles, and what unpacks to more than the file has.
+
+    torch.save compresses nothing. A file that does could fill memory with zeros.
     """
-    return {_modern(name): value for name, value in state.items() if _is_used(name)}
-
-
-def encoder_weights(state: dict[str, Tensor], base: str) -> dict[str, Tensor]:
-    """Return a state dict without heads other than for question answering, under the names of a model with one.
-
-    Args:
-        base: the name of the encoder in such a model, like "bert"; an encoder that was saved alone has names without it
-    """
-    if not any(name.startswith(f"{base}.") for name in state):
-        state = {f"{base}.{name}": value for name, value in state.items()}
-    return {name: value for name, value in state.items() if name.startswith((f"{base}.", "qa_outputs."))}
-
-
-def require_fit(expected: dict[str, Tensor], state: dict[str, Tensor], source: str, base: str) -> None:
-    """Do nothing if a state dict has the names and shapes that a model needs.
-
-    Args:
-        expected: the model's own
-        state: from the checkpoint, after `used_weights`
-        source: the checkpoint's name, for errors
-        base: the name of the encoder, see `encoder_weights`
-
-    Raises:
-        CheckpointError: it has not; the message names the head that the checkpoint has, or some weights that are wrong.
-    """
-    expected = {k: v for k, v in expected.items() if _is_used(k)}
-    missing = sorted(expected.keys() - state.keys())
-    extra = sorted(k for k in state.keys() - expected.keys() if "skim_predictor" not in k)
-    # A model for another task lacks the head; what it has too much tells which head that is.
-    if any(k.startswith("qa_outputs") for k in missing):
-        encoder = {base} | {k.split(".")[1] for k in expected}  # saved alone, it has no prefix
-        heads = sorted({k.split(".")[0] for k in extra} - encoder) or ["none"]
-        raise CheckpointError(
-            f"'{source}' has no question-answering head (qa_outputs); its head is: {', '.join(heads)}. "
-            "Fine-tune it as a ...ForQuestionAnswering model first."
-        )
-    if missing or extra:
-        raise CheckpointError(
-            f"The weights of '{source}' do not fit its config.json. Missing: {_some(missing)}. Unknown: {_some(extra)}."
-        )
-    wrong = [
-        f"{k} is {list(state[k].shape)}, expected {list(v.shape)}"
-        for k, v in expected.items()
-        if state[k].shape != v.shape
-    ]
-    if wrong:
-        raise CheckpointError(f"The weights of '{source}' do not fit its config.json: {_some(wrong)}.")
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or its type if it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _read_bin(path: Path) -> dict[str, Tensor]:
-    state = torch_load(path)
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise CheckpointError(f"'{path}' is not a state dict of tensors.")
-    return state
-
-
-def _is_used(name: str) -> bool:
-    return not any(part in name for part in _UNUSED)
-
-
-def _modern(name: str) -> str:
-    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else "none"
+    with open(path, "rb") as stream:
+        head = stream.read(32)
+    if head.startswith(b"PK\x03\x04"):
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(info.file_size for info in archive.infolist())
+        if unpacked > path.stat().st_size:
+            raise CheckpointError(
+                f"'{path}' was refused: it unpacks to {unpacked:,} bytes, more than the file has, which torch.save "
+                f"never writes. {SAVE_HINT}"
+            )
+    elif _LEGACY_MAGIC not in head:
+        raise CheckpointError(f"'{path}' cannot be read as a PyTorch file: torch.save did not write it. {SAVE_HINT}")

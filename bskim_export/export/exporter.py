@@ -31,7 +31,7 @@ from bskim_export.export.graph_writer import GraphWriter
 from bskim_export.export.int8.ranges import ActivationStats, measure_activations
 from bskim_export.export.int8.recipe import Int8Calibration, Int8Recipe
 from bskim_export.export.onnx_graph import example_inputs, sharing
-from bskim_export.export.parity import Limits, Parity, limits_for, measure_parity, require_parity
+from bskim_export.export.parity import Limits, Parity, limits_for, measure_parity, require_parity, require_questions
 from bskim_export.export.precision import PRECISIONS, in_precision
 from bskim_export.export.stages import StageModule, make_dense, make_stages
 from bskim_export.export.weights import WeightStore
@@ -96,6 +96,7 @@ def export_bundle(
         questions = sample(
             load_squad("squad"), PARITY_QUESTIONS if precision == "fp32" else PARITY_QUESTIONS_BELOW_FP32
         )
+    require_questions(questions)
     room = f"the bundle in '{out.resolve().parent}', which takes about {_megabytes(checkpoint, precision, engines)} MB"
     with (
         full_disk_as_error(room, "Free some, or choose another --out."),

@@ -1,5 +1,6 @@
 """Parity of a bundle with PyTorch, on real questions, counted in kept blocks and answers."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -14,7 +15,7 @@ from bskim_export.evaluate.loop import Evaluated, evaluate
 from bskim_export.export.torch_reference import ReferenceResult, TorchReference, torch_inputs
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.runtime.pipeline import QAPipeline
-from bskim_export.runtime.runner import Runner
+from bskim_export.runtime.runner import Runner, WindowResult
 from bskim_export.runtime.windows import Window
 
 MAX_LOGIT_DIFFERENCE = 1e-3
@@ -28,12 +29,20 @@ class Limits:
     logits: difference of dense logits, in their own unit; None where the precision is too coarse to judge by it
     blocks, answers: share that may differ
     f1_drop: points of F1 that may be lost
+
+    Raises:
+        InputError: one of them is negative or no number. Nothing is ever above NaN, so it would allow everything.
     """
 
     logits: float | None = MAX_LOGIT_DIFFERENCE
     blocks: float = 0.0
     answers: float = 0.0
     f1_drop: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value is not None and not 0 <= value < math.inf:
+                raise InputError(f"The limit for {name} must be a number from 0 up, got {value}.")
 
 
 EXACT = Limits()
@@ -72,7 +81,8 @@ class Parity:
     """How near a bundle is to PyTorch on some questions.
 
     questions, windows: all that ran
-    max_logit_difference: threshold 0 against Hugging Face's own eager forward, over real tokens; NaN if a logit is
+    max_logit_difference: threshold 0 against Hugging Face's own eager forward, over real tokens; NaN if any logit or
+        keep probability of either side is, at threshold 0 or at the bundle's thresholds
     ties: questions whose blocks and answers are not counted, because the logit of a keep probability lay within TIE of
         its threshold's
     blocks: of the questions that are counted
@@ -124,8 +134,10 @@ def measure_parity(
         parity.windows += len(mine.windows)
         # At threshold 0: the logits of every window.
         for window in mine.windows:
-            difference = _dense_difference(ours.runner, model, window)
-            parity.max_logit_difference = float(np.maximum(parity.max_logit_difference, difference))  # NaN stays NaN
+            _widen(parity, _dense_difference(ours.runner, model, window))
+        # With thresholds, both sides drop a block whose keep probability is NaN: they would agree.
+        if not all(_has_numbers(r) for r in (*mine.results, *reference.results)):
+            _widen(parity, math.nan)
         # At the bundle's thresholds: blocks and answers, unless rounding alone could have decided about them.
         if any(_is_tie(r) for r in reference.results):
             parity.ties += 1
@@ -142,19 +154,22 @@ def require_parity(parity: Parity, limits: Limits = EXACT) -> None:
     """Do nothing if the bundle is as near to PyTorch as the limits ask.
 
     Raises:
-        ParityError: it is not; the message says in what. Logits that are not numbers are never near enough.
+        ParityError: it is not; the message says in what. Logits that are not numbers are never near enough, and
+            neither is a comparison of nothing, unless blocks and answers are not judged at all.
     """
     faults = []
     counted = parity.questions - parity.ties
+    _require_comparison(parity, limits)
+    # Each fault is "not near enough", rather than "too far": NaN is neither.
     if not np.isfinite(parity.max_logit_difference):
         faults.append("logits are not numbers")
     elif limits.logits is not None and not parity.max_logit_difference <= limits.logits:
         faults.append(f"dense logits differ by up to {parity.max_logit_difference:.2g}")
-    if parity.different_blocks > limits.blocks * parity.blocks:
+    if not parity.different_blocks <= limits.blocks * parity.blocks:
         faults.append(f"{parity.different_blocks} of {parity.blocks} blocks were kept by one side only")
-    if parity.different_answers > limits.answers * counted:
+    if not parity.different_answers <= limits.answers * counted:
         faults.append(f"{parity.different_answers} of {counted} answers differ")
-    if limits is not EXACT and parity.f1 < parity.f1_reference - limits.f1_drop:
+    if limits != EXACT and not parity.f1 >= parity.f1_reference - limits.f1_drop:
         faults.append(f"F1 is {parity.f1:.2f} instead of {parity.f1_reference:.2f}")
     if faults:
         advice = (
@@ -166,6 +181,40 @@ def require_parity(parity: Parity, limits: Limits = EXACT) -> None:
             f"The exported graphs do not match PyTorch on {parity.questions} questions: {'; '.join(faults)}. "
             f"No bundle was written. {advice}"
         )
+
+
+def require_questions(questions: Sequence[Question]) -> None:
+    """Raise ParityError if there are no questions to measure parity on."""
+    if not questions:
+        raise ParityError("There is no question to measure parity on, so nothing would be proven. Give some questions.")
+
+
+def _require_comparison(parity: Parity, limits: Limits) -> None:
+    """Raise ParityError if nothing was compared that is judged."""
+    if not parity.questions:
+        raise ParityError("Parity was measured on no question, so nothing is proven. No bundle was written.")
+    judged = limits.blocks < 1 or limits.answers < 1
+    if judged and (parity.ties >= parity.questions or not parity.blocks):
+        raise ParityError(
+            f"Nothing could be compared: in all {parity.questions} questions a keep probability lies at its threshold, "
+            "where "
+            "rounding alone decides. No bundle was written. Predictors that always give the same probability were not "
+            "trained; else choose other thresholds, or other questions."
+        )
+
+
+def _widen(parity: Parity, difference: float) -> None:
+    """Note a difference of logits, if it is the largest. NaN stays: `max` would lose it."""
+    parity.max_logit_difference = float(np.maximum(parity.max_logit_difference, difference))
+
+
+def _has_numbers(result: WindowResult) -> bool:
+    """Return whether all that a run computed are numbers: -inf is the logit of what was dropped, and no other is."""
+    logits = np.concatenate([result.start_logits, result.end_logits])
+    scored = not isinstance(result, ReferenceResult) or (
+        result.scored and (result.earlier is None or _has_numbers(result.earlier))
+    )
+    return scored and not bool((np.isnan(logits) | np.isposinf(logits)).any())
 
 
 def _is_tie(result: object) -> bool:
@@ -188,6 +237,8 @@ def _dense_difference(runner: Runner, model: BlockSkimForQuestionAnswering, wind
     theirs = model.backbone(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
     (ours,) = runner.run([window], None)
     n = window.length
-    start = np.abs(ours.start_logits[:n] - theirs.start_logits[0, :n].numpy()).max()
-    end = np.abs(ours.end_logits[:n] - theirs.end_logits[0, :n].numpy()).max()
-    return float(np.maximum(start, end))
+    mine = np.stack([ours.start_logits[:n], ours.end_logits[:n]])
+    reference = np.stack([theirs.start_logits[0, :n].numpy(), theirs.end_logits[0, :n].numpy()])
+    if not (np.isfinite(mine).all() and np.isfinite(reference).all()):
+        return math.nan  # also where both are infinite: they prove nothing
+    return float(np.abs(mine - reference).max())

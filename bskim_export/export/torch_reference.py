@@ -26,9 +26,11 @@ class ReferenceResult(WindowResult):
     """The outcome of one window, and whether a decision was too close to call.
 
     tie: a keep probability lay within TIE of its threshold
+    scored: every keep probability was a number
     """
 
     tie: bool = False
+    scored: bool = True
 
 
 class TorchReference:
@@ -70,6 +72,7 @@ class TorchReference:
             out.end_logits.numpy(),
             out.dropped_after.numpy().astype(np.int16),
             tie=near_tie(out, stays, thresholds),
+            scored=all(math.isfinite(p) for judged in out.scores.values() for p in judged.values()),
         )
         # The reference itself knows of no leaving: it only drops blocks.
         passage = ~stays.numpy()
@@ -87,7 +90,7 @@ def _leave(result: ReferenceResult, out: ReferenceOutput, passage: np.ndarray) -
         passage: bool [K], the blocks that predictors decide about
     """
     last = int(result.dropped_after[passage].max())
-    judged = {block: p for block, p in out.scores[last].items() if passage[block]}
+    judged = {block: -math.inf if math.isnan(p) else p for block, p in out.scores[last].items() if passage[block]}
     result.left = True
     result.best_block = max(judged, key=lambda block: judged[block])
     result.best_score = judged[result.best_block]
@@ -113,6 +116,7 @@ def near_tie(out: ReferenceOutput, stays: torch.Tensor, thresholds: Mapping[int,
     Args:
         stays: bool [K], blocks that no predictor decides about
     """
+    # NaN is near nothing; `ReferenceResult.scored` tells of it.
     return any(
         abs(_logit(p) - _logit(thresholds[layer])) <= TIE and not stays[block]
         for layer, judged in out.scores.items()

@@ -65,12 +65,12 @@ class SkimConfig:
         limit = position_limit(config)
         block_size = getattr(config, "block_size", 32)
         max_seq_len = getattr(config, "max_seq_length", None) or limit
-        if not isinstance(max_seq_len, int) or max_seq_len < 1:
+        if not _is_whole(max_seq_len) or max_seq_len < 1:
             raise CheckpointError(f"max_seq_length in config.json must be a whole number, got {max_seq_len!r}.")
-        if not isinstance(block_size, int) or not 1 <= block_size <= limit:
+        if not _is_whole(block_size) or not 1 <= block_size <= limit:
             raise CheckpointError(f"block_size in config.json must be from 1 to {limit}, got {block_size!r}.")
         predictor = getattr(config, "skim_predictor", "diagonal")
-        if predictor not in PREDICTORS:
+        if not isinstance(predictor, str) or predictor not in PREDICTORS:
             raise CheckpointError(
                 f"skim_predictor in config.json is {predictor!r}; this release knows: {', '.join(PREDICTORS)}."
             )
@@ -90,3 +90,7 @@ class SkimConfig:
         config.augment_layers = list(self.layers)
         config.skim_threshold = {str(i): t for i, t in zip(self.layers, self.thresholds, strict=True)}
         config.max_seq_length = self.max_seq_len
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

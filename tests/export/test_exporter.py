@@ -159,6 +159,13 @@ def test_a_tokenizer_of_another_model_is_refused(tiny, tmp_path, wordpiece):
         export_bundle(replace(tiny("roberta"), tokenizer=wordpiece), tmp_path / "x")
 
 
+def test_an_export_without_questions_is_refused_before_anything_is_done(tiny, tmp_path):
+    steps = []
+    with pytest.raises(ParityError, match="no question"):
+        export_bundle(tiny("bert", ()), tmp_path / "x", questions=[], progress=lambda *step: steps.append(step))
+    assert (steps, os.listdir(tmp_path)) == ([], [])
+
+
 def test_windows_end_where_whole_blocks_of_positions_end(wordpiece, tmp_path, squad):
     model = make_model(BertConfig(**SHAPE, max_position_embeddings=100), (1,), max_seq_len=64)
     with pytest.raises(CheckpointError, match="from 1 to 96"):

@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
@@ -17,6 +18,7 @@ from bskim_export.export.parity import (
     limits_for,
     measure_parity,
     require_parity,
+    require_questions,
 )
 
 NEAR = {"questions": 200, "blocks": 1000, "f1": 79.8, "f1_reference": 80.0, "max_logit_difference": 0.2}
@@ -99,3 +101,81 @@ def test_limits_of_fp32_cannot_be_loosened():
         limits_for("fp32", max_f1_drop=1.0)
     assert limits_for("fp32") == EXACT
     assert limits_for("bf16", max_block_change=0.5) == Limits(None, 0.5, COARSE.answers, COARSE.f1_drop)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1])
+@pytest.mark.parametrize("name", ["max_block_change", "max_answer_change", "max_f1_drop"])
+def test_a_limit_that_is_no_number_is_refused_because_it_would_allow_everything(name, value):
+    with pytest.raises(InputError, match="must be a number from 0 up"):
+        limits_for("fp16", **{name: value})
+
+
+@pytest.mark.parametrize("limits", [EXACT, COARSE])
+@pytest.mark.parametrize("found", [{"questions": 3, "ties": 3}, {"questions": 3, "ties": 0, "blocks": 0}])
+def test_a_comparison_of_nothing_proves_nothing(limits, found):
+    with pytest.raises(ParityError, match="Nothing could be compared"):
+        require_parity(Parity(**found), limits)
+    require_parity(Parity(**found), UNJUDGED)  # blocks and answers are not judged there
+
+
+@pytest.mark.parametrize("limits", [EXACT, COARSE, UNJUDGED])
+def test_no_question_proves_nothing(limits):
+    with pytest.raises(ParityError, match="no question"):
+        require_parity(Parity(), limits)
+    with pytest.raises(ParityError, match="no question"):
+        require_questions([])
+
+
+def test_predictors_that_always_give_their_threshold_are_refused(tiny, tiny_bundle, squad):
+    """Every question is a tie then, and none is compared."""
+    model = copy.deepcopy(tiny().model)
+    with torch.no_grad():
+        for predictor in model.predictors.values():
+            predictor.fc.weight.zero_()
+            predictor.fc.bias.zero_()
+    qa = QAPipeline(tiny_bundle(), threshold=0.5)
+    parity = measure_parity(qa, model, sample(squad, 2))
+    assert (parity.ties, parity.blocks) == (2, 0)
+    with pytest.raises(ParityError, match="in all 2 questions a keep probability lies at its threshold"):
+        require_parity(parity, COARSE)
+
+
+def test_a_keep_probability_that_is_no_number_shows(tiny, tiny_bundle, squad):
+    """Both sides drop a block whose probability is NaN, so that neither blocks nor answers differ."""
+    model = copy.deepcopy(tiny().model)
+    with torch.no_grad():
+        model.predictors["1"].fc.bias.fill_(np.nan)
+    parity = measure_parity(QAPipeline(tiny_bundle()), model, sample(squad, 2))
+    assert np.isnan(parity.max_logit_difference)
+    with pytest.raises(ParityError, match="not numbers"):
+        require_parity(parity, UNJUDGED)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("at_thresholds", [True, False])
+def test_a_logit_that_is_no_number_shows_in_either_run(tiny, tiny_bundle, squad, monkeypatch, value, at_thresholds):
+    qa = QAPipeline(tiny_bundle())
+    run = qa.orchestrator.run
+
+    def spoiled(windows, policy, protected=None):
+        results = run(windows, policy, protected)
+        if (policy is not None) == at_thresholds:
+            results[0].start_logits[0] = value
+        return results
+
+    monkeypatch.setattr(qa.orchestrator, "run", spoiled)
+    parity = measure_parity(qa, tiny().model, sample(squad, 1))
+    assert np.isnan(parity.max_logit_difference)
+
+
+def test_logits_that_are_infinite_on_both_sides_prove_nothing(tiny, tiny_bundle, squad):
+    model = copy.deepcopy(tiny().model)
+    with torch.no_grad():
+        model.backbone.qa_outputs.bias.fill_(np.inf)
+    parity = measure_parity(QAPipeline(tiny_bundle()), model, sample(squad, 1))
+    assert np.isnan(parity.max_logit_difference)
+
+
+def test_limits_that_equal_those_of_fp32_are_judged_like_them():
+    near = Parity(questions=2, blocks=9, f1=50.0, f1_reference=50.0)
+    require_parity(near, replace(EXACT))

@@ -23,8 +23,23 @@ def find_family(config: PretrainedConfig) -> Family:
     Raises:
         CheckpointError: the model type is not supported.
     """
-    if config.model_type not in _FAMILIES:
-        raise CheckpointError(
-            f"Models of type '{config.model_type}' are not supported; supported types: {', '.join(sorted(_FAMILIES))}."
-        )
+    require_supported(config.model_type)
     return _FAMILIES[config.model_type](config)
+
+
+def require_supported(model_type: object) -> None:
+    """Do nothing if models of this type are supported; `model_type` may be whatever a stranger's config.json holds.
+
+    Raises:
+        CheckpointError: they are not.
+
+    Example:
+        >>> require_supported("t5")
+        Traceback (most recent call last):
+        bskim_export.errors.CheckpointError: Models of type 't5' are not supported; supported types: albert, bert, ...
+    """
+    if not isinstance(model_type, str) or model_type not in _FAMILIES:
+        raise CheckpointError(
+            f"Models of type {str(model_type)[:80]!r} are not supported; supported types: "
+            f"{', '.join(sorted(_FAMILIES))}."
+        )
