@@ -7,6 +7,7 @@
 Names are resolved on first use, so that `import bskim_export` costs nothing and the runtime never imports torch.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from bskim_export.runtime.pipeline import QAPipeline as QAPipeline
 
 __version__ = "0.2.0"
+
+# ONNX Runtime reads this when it is imported, and never again. Set it to 0 beforehand to let it send its telemetry.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
     "BlockSkimForQuestionAnswering": "bskim_export.model.qa",

@@ -57,9 +57,9 @@ def only_own_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
         >>> @only_own_errors
         ... def half(n):
         ...     return n / 0
-        >>> half(1)
+        >>> half(1)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        bskim_export.errors.InternalError: ZeroDivisionError: division by zero. This is not your fault: please report it with the traceback above.
+        bskim_export.errors.InternalError: ZeroDivisionError: division by zero. This is not your fault: ...
     """
 
     @wraps(function)
@@ -69,22 +69,25 @@ def only_own_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
         except BskimError:
             raise
         except MemoryError as error:
-            raise InternalError("There is not enough memory for this input. Make it smaller, or lower batch_size.") from error
+            raise InternalError(
+                "There is not enough memory for this input. Make it smaller, or lower batch_size."
+            ) from error
         except RecursionError as error:
             raise InputError("The input is nested too deeply.") from error
-        except Exception as error:
-            raise _unforeseen(error) from error
         except BaseException as error:
-            if type(error).__name__ == "PanicException":  # of Rust libraries, tokenizers among them; no Exception
-                raise _unforeseen(error) from error
-            raise
+            if not is_fault(error):
+                raise
+            said = f"{type(error).__name__}: {error}".rstrip(".: ")
+            raise InternalError(
+                f"{said}. This is not your fault: please report it with the traceback above."
+            ) from error
 
     return guarded
 
 
-def _unforeseen(error: BaseException) -> InternalError:
-    said = f"{type(error).__name__}: {error}".rstrip(".: ")
-    return InternalError(f"{said}. This is not your fault: please report it with the traceback above.")
+def is_fault(error: BaseException) -> bool:
+    """Return whether an exception is a fault, and no interruption. Panics of Rust libraries are no Exceptions."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def missing_extra(package: str, extra: str, purpose: str) -> MissingExtraError:

@@ -1,118 +1,82 @@
-"""A question-answering service on the standard library alone: JSON in, JSON out.
+"""A question-answering service with FastAPI: JSON in, JSON out.
 
+    pip install fastapi uvicorn
     python examples/embed_in_a_service.py engines/ --port 8000
-    curl -d '{"question": "Who wrote it?", "context": "Ada Lovelace wrote it in 1843."}' http://127.0.0.1:8000/
+    curl http://127.0.0.1:8000/answer -H 'Content-Type: application/json' \\
+        -d '{"question": "Who wrote it?", "context": "Ada Lovelace wrote it in 1843."}'
 
-One QAPipeline serves all requests. It may be called from several threads at once, and its engines share one pool of
-threads, so a pipeline for each worker would only take memory.
+One QAPipeline serves all requests: it may be called from several threads at once. FastAPI runs `answer` in a pool of
+threads, because it is no coroutine: the event loop stays free while engines compute.
 """
 
 import argparse
-import json
-import signal
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-from bskim_export import InputError, QAPipeline
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
 
-LARGEST_REQUEST = 1 << 20  # bytes
-OPTIONS = ("top_k", "max_answer_len", "handle_impossible_answer", "return_skim")
-"""What a request may set beside "question" and "context"; see QAPipeline.run."""
+from bskim_export import BskimError, InputError, QAPipeline
 
-
-class Handler(BaseHTTPRequestHandler):
-    """Answers one request.
-
-    POST any path: {"question", "context"} and some of OPTIONS -> {"answer", "score", "start", "end"}, or a list of
-    them with top_k above 1. A request that cannot be answered gets 400 and {"error"}.
-    """
-
-    timeout = 30  # seconds, so that a client that sends nothing does not hold a thread for ever
-
-    def __init__(self, qa: QAPipeline, *args: Any):
-        self._qa = qa
-        super().__init__(*args)
-
-    def do_POST(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        if length > LARGEST_REQUEST:
-            self._discard(min(length, 8 * LARGEST_REQUEST))  # a client that is still sending would not read the answer
-            self._send(413, {"error": f"A request has at most {LARGEST_REQUEST} bytes."})
-            return
-        try:
-            request = json.loads(self.rfile.read(length))
-        except ValueError as error:  # no JSON, or no UTF-8
-            self._send(400, {"error": f"The body is not JSON: {error}"})
-            return
-        if not isinstance(request, dict):
-            self._send(400, {"error": "The body should be an object with 'question' and 'context'."})
-            return
-        options = {name: request[name] for name in OPTIONS if name in request}
-        try:
-            answer = self._qa.run(question=request.get("question"), context=request.get("context"), **options)
-        except InputError as error:  # its message names the problem and the remedy
-            self._send(400, {"error": str(error)})
-            return
-        self._send(200, answer)
-
-    def _discard(self, length: int) -> None:
-        while length > 0 and (part := self.rfile.read(min(length, 1 << 16))):
-            length -= len(part)
-
-    def _send(self, status: int, content: object) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+LONGEST = 1 << 20  # characters of a context
 
 
-class PooledServer(HTTPServer):
-    """A server with a fixed number of threads. Further requests wait for one, so that load does not cost memory."""
+class Asked(BaseModel):
+    """A request. FastAPI refuses what does not fit with status 422 and says which field is wrong."""
 
-    def __init__(self, address: tuple[str, int], handler: Any, threads: int):
-        super().__init__(address, handler)
-        self._pool = ThreadPoolExecutor(threads)
+    model_config = ConfigDict(extra="forbid")
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Hand a request to a thread."""
-        self._pool.submit(self._answer, request, client_address)
+    question: str = Field(min_length=1, max_length=4000)
+    context: str = Field(min_length=1, max_length=LONGEST)
+    top_k: int = Field(1, ge=1, le=100)
+    max_answer_len: int | None = Field(None, ge=1, le=500)
+    handle_impossible_answer: bool = False
+    return_skim: bool = False
 
-    def server_close(self) -> None:
-        """Stop listening, and let the requests that have begun end."""
-        super().server_close()
-        self._pool.shutdown()
 
-    def _answer(self, request: Any, client_address: Any) -> None:
-        try:
-            self.finish_request(request, client_address)
-        except Exception:
-            self.handle_error(request, client_address)
-        finally:
-            self.shutdown_request(request)
+def make_app(bundle: str, max_concurrency: int) -> FastAPI:
+    """Return the application. It opens its bundle when its worker starts: in the process that answers, after a fork."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with QAPipeline(bundle, max_concurrency=max_concurrency) as qa:
+            qa.warm_up()
+            app.state.qa = qa
+            yield
+
+    app = FastAPI(title="Question answering", lifespan=lifespan)
+
+    @app.post("/answer")
+    def answer(asked: Asked, request: Request) -> Any:
+        return request.app.state.qa.run(**asked.model_dump())
+
+    @app.get("/healthz")
+    def health(request: Request) -> dict[str, str]:
+        return {"pipeline": repr(request.app.state.qa)}
+
+    @app.exception_handler(InputError)  # its message names the problem and the remedy
+    async def refuse(request: Request, error: InputError) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, status_code=400)
+
+    @app.exception_handler(BskimError)  # all that a pipeline ever raises
+    async def fail(request: Request, error: BskimError) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, status_code=500)
+
+    return app
 
 
 def main() -> None:
-    """Open the bundle, and serve until Ctrl-C or SIGTERM."""
+    """Serve until Ctrl-C or SIGTERM; requests that have begun end."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundle")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
-    parser.add_argument("--threads", type=int, default=4, help="requests that are answered at once")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--at-once", type=int, default=4, help="requests that compute at once; each needs memory")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    qa = QAPipeline(arguments.bundle)  # before the port opens: who connects is answered
-    server = PooledServer((arguments.host, arguments.port), partial(Handler, qa), arguments.threads)
-    print(f"Listening on http://{arguments.host}:{server.server_port}/", flush=True)
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        print("Stopping", flush=True)
-    finally:
-        server.server_close()
+    uvicorn.run(make_app(arguments.bundle, arguments.at_once), host=arguments.host, port=arguments.port)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Each example runs as its users run it: as a program, on a bundle or a model that is passed to it."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from bskim_export import Bundle, save_checkpoint
 
@@ -27,21 +28,25 @@ def run(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 def serving(bundle: Path) -> Iterator[str]:
     """Run the service on a free port, and yield its address."""
     command = [sys.executable, str(EXAMPLES / "embed_in_a_service.py"), str(bundle), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         try:
-            line = process.stdout.readline()
-            assert line.startswith("Listening on "), process.stderr.read()
-            yield line.removeprefix("Listening on ").strip()
+            log = ""
+            while (found := re.search(r"running on (http://[0-9.:]+)", log)) is None:
+                line = process.stderr.readline()
+                assert line, log
+                log += line
+            yield found[1]
         finally:
             process.terminate()
-            _, log = process.communicate(timeout=60)
-    assert process.returncode == 0, log
-    assert "Traceback" not in log
+            _, rest = process.communicate(timeout=60)
+    assert "Application shutdown complete" in rest
+    assert "Traceback" not in log + rest
 
 
 def post(address: str, body: bytes) -> tuple[int, dict]:
+    request = Request(f"{address}/answer", body, {"Content-Type": "application/json"})
     try:
-        with urlopen(address, body, timeout=60) as response:
+        with urlopen(request, timeout=60) as response:
             return response.status, json.load(response)
     except HTTPError as error:
         return error.code, json.load(error)
@@ -57,17 +62,21 @@ def test_the_service_answers_many_at_once_refuses_what_it_cannot_run_and_stops_w
         assert status == 200
         assert len(answers) == 3
         assert "skipped" in answers[0]
-        for body, message in (
-            (b"Who?", "not JSON"),
-            (b"[]", "should be an object"),
-            (b'{"question": "Who?"}', "Pass question= and context="),
-            (json.dumps(ADA | {"context": ""}).encode(), "`context` cannot be empty"),
-            (json.dumps(ADA | {"top_k": 0}).encode(), "top_k"),
-            (b" " * (1 << 20) + b"{}", "at most"),
+        for body, expected, message in (
+            (b"Who?", 422, "JSON"),
+            (b"[]", 422, "dictionary"),
+            (b'{"question": "Who?"}', 422, "context"),
+            (json.dumps(ADA | {"top_k": 0}).encode(), 422, "top_k"),
+            (json.dumps(ADA | {"topk": 1}).encode(), 422, "topk"),
+            (json.dumps(ADA | {"context": " \n"}).encode(), 400, "`context` cannot be empty"),
+            (json.dumps(ADA | {"question": "who " * 400}).encode(), 400, "Shorten the question"),
+            (json.dumps(ADA | {"context": "a" * ((1 << 20) + 1)}).encode(), 422, "at most"),
         ):
             status, answer = post(address, body)
-            assert status in (400, 413), answer
-            assert message in answer["error"]
+            assert status == expected, answer
+            assert message in json.dumps(answer)
+        with urlopen(f"{address}/healthz", timeout=60) as response:
+            assert "backend='onnxruntime'" in json.load(response)["pipeline"]
 
 
 def test_a_file_is_answered_in_order_and_a_bad_line_costs_only_itself(minilm_bundle, minilm_qa, squad, tmp_path):

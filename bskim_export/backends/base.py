@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.integrity import RECOPY
 from bskim_export.bundle.manifest import Graph
-from bskim_export.errors import BundleError
+from bskim_export.errors import BundleError, InputError
 
 
 class Engine(Protocol):
@@ -28,12 +29,14 @@ class Backend(Protocol):
     version: of the library
     precision: the one that it computes in; "fp32" where the graphs alone decide
     threads: threads for one operator
+    survives_fork: engines can be made anew in a child of fork; else the child must not run at all
     """
 
     name: str
     version: str
     precision: str
     threads: int
+    survives_fork: bool
 
     def load(self, bundle: Bundle, graph: Graph) -> Engine:
         """Compile one graph of a bundle. Raises BundleError if the library refuses it."""
@@ -62,15 +65,22 @@ def check_signature(path: Path, graph: Graph, inputs: Sequence[str], outputs: Se
             )
 
 
+THREADS_PER_CORE = 8
+"""No library gains from more threads in one operator; thousands would only take memory, or cannot be had."""
+
+
 def thread_count(threads: int | None) -> int:
     """Return how many threads to use: those asked for, or the cores this process may use.
 
     Raises:
-        ValueError: fewer than one is asked for.
+        InputError: that is no whole number from 1 to THREADS_PER_CORE for each core of the machine.
     """
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads must be at least 1, got {threads}")
-    return threads or available_cores()
+    if threads is None:
+        return available_cores()
+    most = THREADS_PER_CORE * (os.cpu_count() or 1)
+    if isinstance(threads, bool) or not isinstance(threads, Integral) or not 1 <= threads <= most:
+        raise InputError(f"threads must be a whole number from 1 to {most} on this machine, got {threads!r}.")
+    return int(threads)
 
 
 def available_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
@@ -89,10 +99,10 @@ def _cgroup_quota(cgroup: Path) -> float | None:
     try:  # cgroup v2: "max 100000" or "200000 100000"
         quota, period = (cgroup / "cpu.max").read_text().split()
         return None if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError):
+    except (OSError, ValueError, ZeroDivisionError):
         pass
     try:  # cgroup v1; -1 is no limit
         limit = int((cgroup / "cpu/cpu.cfs_quota_us").read_text())
         return limit / int((cgroup / "cpu/cpu.cfs_period_us").read_text()) if limit > 0 else None
-    except (OSError, ValueError):
+    except (OSError, ValueError, ZeroDivisionError):
         return None

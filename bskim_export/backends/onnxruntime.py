@@ -1,9 +1,10 @@
 """ONNX Runtime on the CPU: the embedded default."""
 
-import warnings
-from collections.abc import Mapping
-from pathlib import Path
+import ctypes
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -11,39 +12,61 @@ import onnxruntime as ort
 
 from bskim_export.backends.base import check_signature, thread_count
 from bskim_export.bundle.bundle import Bundle
+from bskim_export.bundle.checks import WEIGHTS
 from bskim_export.bundle.manifest import Graph
 from bskim_export.errors import BundleError
 
-_pool_threads: int | None = None
-"""Size of the process-wide thread pool, once it exists. ONNX Runtime has one per process and cannot resize it."""
+OPTIONS = {"session.intra_op.allow_spinning": "0"}
+"""A bundle's sessions take turns: a pool that spins after its turn takes the core of the next one."""
+
+
+_sessions: WeakSet[ort.InferenceSession] = WeakSet()
+
+
+def _never_end_sessions() -> None:
+    """Keep the sessions that a child of fork inherited from ever being destroyed.
+
+    Their destructors would wait, at the child's exit, for threads that fork did not copy. What holds no Python name
+    could still be destroyed with the interpreter, so each gets a reference that nobody gives back.
+    """
+    for session in list(_sessions):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_never_end_sessions)
 
 
 class OnnxRuntimeBackend:
-    """Sessions that share one thread pool and one memory arena.
+    """Sessions, each with a thread pool of its own: nothing that other sessions of the process share is set.
 
-    A session of its own thread pool per stage would be twice as slow as one whole graph, because idle pools spin
-    (onnxruntime#17011). Without an arena, every boundary tensor is mapped and faulted in anew, up to 1.4x slower.
+    A thread pool for the whole process would be a little faster, but every other session of the process would then
+    have to ask for it: those of other libraries could no longer be made. docs/decisions.md has the figures.
 
     Args:
         threads: threads for one operator; default: the cores this process may use.
+        mapped: leave weights in their file, mapped into memory, so that processes share them. Whoever then writes
+            into that file, as `cp` over it does, kills the process or changes its answers
+
+    Raises:
+        InputError: so many threads cannot be had.
     """
 
     name = "onnxruntime"
     version: str = ort.__version__
     precision = "fp32"
+    survives_fork = True
 
-    def __init__(self, threads: int | None = None):
-        self.threads = share_pool(threads)
+    def __init__(self, threads: int | None = None, mapped: bool = False):
+        self.threads = thread_count(threads)
+        self._mapped = mapped
 
     def load(self, bundle: Bundle, graph: Graph) -> "OnnxRuntimeEngine":
         """Compile one graph of a bundle. Raises BundleError if ONNX Runtime refuses it."""
+        session = make_session(bundle, graph.file, self.threads, ["CPUExecutionProvider"], self._mapped)
         path = bundle.path(graph.file)
-        try:
-            session = ort.InferenceSession(str(path), session_options(), providers=["CPUExecutionProvider"])
-        except Exception as error:  # pybind raises a class per status code, none of them public
-            raise BundleError(f"ONNX Runtime {ort.__version__} cannot load '{path}': {error}") from error
-        check_signature(path, graph, [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()])
-        return OnnxRuntimeEngine(session, path)
+        check_signature(path, graph, input_names(session), output_names(session))
+        return OnnxRuntimeEngine(session, str(path))
 
     def to_device(self, array: npt.NDArray[Any]) -> ort.OrtValue:
         """Return an array as an input that several runs can share."""
@@ -58,47 +81,64 @@ class OnnxRuntimeBackend:
 class OnnxRuntimeEngine:
     """One session. Outputs stay OrtValues, so that passing them to the next engine copies nothing."""
 
-    def __init__(self, session: ort.InferenceSession, path: Path):
+    def __init__(self, session: ort.InferenceSession, file: str):
         self._session = session
-        self._path = path
-        self._outputs = [o.name for o in session.get_outputs()]
+        self._file = file
+        self._outputs = output_names(session)
 
     def run(self, feeds: Mapping[str, ort.OrtValue]) -> dict[str, ort.OrtValue]:
         """Run the graph. Raises BundleError if ONNX Runtime fails."""
         try:
             outputs = self._session.run_with_ort_values(self._outputs, feeds)
         except Exception as error:  # pybind raises a class per status code, none of them public
-            raise BundleError(f"ONNX Runtime {ort.__version__} cannot run '{self._path}': {error}") from error
+            raise BundleError(f"ONNX Runtime {ort.__version__} cannot run '{self._file}': {error}") from error
         return dict(zip(self._outputs, outputs, strict=True))
 
 
-def session_options() -> ort.SessionOptions:
-    """Return the options of a session that uses the pool and arena of `share_pool`."""
+def make_session(
+    bundle: Bundle, file: str, threads: int, providers: Sequence[str], mapped: bool = False
+) -> ort.InferenceSession:
+    """Return a session of one graph of a bundle.
+
+    Graph and weights are read, checked against the manifest's hashes, and handed over in memory: what was checked is
+    what runs, whatever happens to the files afterwards.
+
+    Args:
+        file: the graph's name in the bundle
+        mapped: see OnnxRuntimeBackend
+
+    Raises:
+        BundleError: a file is not what export wrote, or ONNX Runtime refuses the graph.
+    """
     options = ort.SessionOptions()
-    options.use_per_session_threads = False
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    options.add_session_config_entry("session.use_env_allocators", "1")
-    return options
+    # The arenas of all sessions would each keep the memory of the largest batch: twice the memory, hardly faster.
+    options.enable_cpu_mem_arena = False
+    for name, value in OPTIONS.items():
+        options.add_session_config_entry(name, value)
+    path = bundle.path(file)
+    try:
+        graph: str | bytes = str(path)
+        if not mapped:
+            weights = bundle.read_weights()
+            name = os.path.basename(WEIGHTS)
+            options.add_external_initializers_from_files_in_memory([name], [weights], [len(weights)])
+            graph = bundle.read(file)
+        session = ort.InferenceSession(graph, options, providers=list(providers))
+    except BundleError:
+        raise
+    except Exception as error:  # pybind raises a class per status code, none of them public
+        raise BundleError(f"ONNX Runtime {ort.__version__} cannot load '{path}': {error}") from error
+    _sessions.add(session)
+    return session
 
 
-def share_pool(threads: int | None) -> int:
-    """Create the process-wide pool and arena at the first call; later calls keep them and say so if they differ."""
-    global _pool_threads
-    wanted = thread_count(threads)
-    if _pool_threads is None:
-        try:
-            ort.set_global_thread_pool_sizes(wanted, 1)
-            ort.create_and_register_allocator(
-                ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT),
-                ort.OrtArenaCfg({"arena_extend_strategy": 1}),  # grow by what is asked for, not by powers of two
-            )
-        except Exception as error:  # another library of this process made them first: work with those
-            warnings.warn(f"ONNX Runtime's shared pool exists already and is used as it is ({error}).", stacklevel=3)
-        _pool_threads = wanted
-    elif threads is not None and threads != _pool_threads:
-        warnings.warn(
-            f"threads={threads} is ignored: ONNX Runtime's pool was created with {_pool_threads} threads earlier in "
-            "this process and cannot be resized.",
-            stacklevel=3,
-        )
-    return _pool_threads
+def input_names(session: ort.InferenceSession) -> list[str]:
+    """Return the names of a session's inputs."""
+    return [i.name for i in session.get_inputs()]
+
+
+def output_names(session: ort.InferenceSession) -> list[str]:
+    """Return the names of a session's outputs."""
+    return [o.name for o in session.get_outputs()]

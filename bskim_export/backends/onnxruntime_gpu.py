@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from bskim_export.backends.base import check_signature
-from bskim_export.backends.onnxruntime import session_options, share_pool
+from bskim_export.backends.base import check_signature, thread_count
+from bskim_export.backends.onnxruntime import input_names, make_session, output_names
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.manifest import Graph
 from bskim_export.errors import BundleError, InputError
@@ -30,6 +30,7 @@ class OnnxRuntimeCudaBackend:
     device = "cuda"
     version: str = ort.__version__
     precision = "fp32"
+    survives_fork = False
 
     def __init__(self, threads: int | None = None):
         if self.provider not in ort.get_available_providers():
@@ -37,7 +38,7 @@ class OnnxRuntimeCudaBackend:
                 f"The {self.name} backend needs an ONNX Runtime with {self.provider}; this one has "
                 f"{', '.join(ort.get_available_providers())}. Install onnxruntime-gpu in place of onnxruntime."
             )
-        self.threads = share_pool(threads)
+        self.threads = thread_count(threads)
 
     def load(self, bundle: Bundle, graph: Graph) -> "BoundEngine":
         """Compile one graph of a bundle.
@@ -46,17 +47,13 @@ class OnnxRuntimeCudaBackend:
             BundleError: ONNX Runtime refuses it, or its GPU libraries do not load, upon which it would quietly take
                 the CPU.
         """
-        path = bundle.path(graph.standard)
-        try:
-            session = ort.InferenceSession(str(path), session_options(), providers=[self.provider])
-        except Exception as error:  # pybind raises a class per status code, none of them public
-            raise BundleError(f"ONNX Runtime {ort.__version__} cannot load '{path}': {error}") from error
+        session = make_session(bundle, graph.standard, self.threads, [self.provider])
         if (taken := session.get_providers()[0]) != self.provider:
             raise BundleError(
                 f"ONNX Runtime {ort.__version__} cannot use {self.provider} and would take {taken}. Its "
                 "messages above say which library does not load; CUDA and cuDNN must be of the versions that it wants."
             )
-        check_signature(path, graph, [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()])
+        check_signature(bundle.path(graph.standard), graph, input_names(session), output_names(session))
         return BoundEngine(session, self.device)
 
     def to_device(self, array: npt.NDArray[Any]) -> ort.OrtValue:
@@ -89,7 +86,7 @@ class BoundEngine:
     def __init__(self, session: ort.InferenceSession, device: str):
         self._session = session
         self._device = device
-        self._outputs = [o.name for o in session.get_outputs()]
+        self._outputs = output_names(session)
 
     def run(self, feeds: Mapping[str, ort.OrtValue]) -> dict[str, ort.OrtValue]:
         """Run the graph."""

@@ -32,11 +32,14 @@ class OpenVinoBackend:
 
     name = "openvino"
     version: str = ov.__version__
+    survives_fork = False
 
     def __init__(self, threads: int | None = None, precision: str = "fp32"):
         self.threads = thread_count(threads)
         self.precision = precision
         self._core = ov.Core()
+        # Weights in memory of their own: who writes into a mapped file, as `cp` does, kills the process.
+        self._core.set_property({"ENABLE_MMAP": False})
         if precision not in HINTS:
             raise InputError(f"The openvino backend computes in {' or '.join(HINTS)}, not in {precision}.")
         if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):

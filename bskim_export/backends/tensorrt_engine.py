@@ -113,6 +113,7 @@ class TensorRtBackend:
 
     name = RTX
     precision = "fp32"
+    survives_fork = False
 
     def __init__(self, threads: int | None = None):
         self.threads = thread_count(threads)

@@ -46,6 +46,7 @@ class TorchBackend:
     name = "torch"
     version = torch.__version__
     precision = "fp32"
+    survives_fork = False
 
     def __init__(self, threads: int | None = None, device: str = "cpu", fused: bool = False):
         if device == "cuda" and not torch.cuda.is_available():

@@ -14,7 +14,7 @@ from bskim_export.evaluate.loop import Evaluated, evaluate, padded_macs
 from bskim_export.evaluate.timing import take_turns
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.policy import KeepSchedule, Thresholds
-from bskim_export.runtime.windows import Window, WindowMaker
+from bskim_export.runtime.windows import MAX_WINDOWS, Window, WindowMaker
 
 PARTS = 8
 """Batches whose questions run together when throughput is measured."""
@@ -23,9 +23,12 @@ PARTS = 8
 class PaddingWindowMaker(WindowMaker):
     """Pads every window to the model's full length, as static-shape deployments do."""
 
-    def __call__(self, question: str, context: str, max_seq_len: int, doc_stride: int) -> list[Window]:
+    def __call__(
+        self, question: str, context: str, max_seq_len: int, doc_stride: int, max_windows: int = MAX_WINDOWS
+    ) -> list[Window]:
         """Return the windows of one question; see WindowMaker."""
-        return [self._pad(w, max_seq_len) for w in super().__call__(question, context, max_seq_len, doc_stride)]
+        windows = super().__call__(question, context, max_seq_len, doc_stride, max_windows)
+        return [self._pad(w, max_seq_len) for w in windows]
 
     def _pad(self, window: Window, max_seq_len: int) -> Window:
         model = self.model

@@ -4,13 +4,14 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from bskim_export.calibrate.store import Arrays
 from bskim_export.data.metrics import exact_match, f1
 from bskim_export.data.question import Question
+from bskim_export.runtime.characters import Characters
 from bskim_export.runtime.options import RunOptions
 from bskim_export.runtime.runner import WindowResult
-from bskim_export.runtime.scoring import span_to_chars
 from bskim_export.runtime.windows import Window
 
 SPANS = 4
@@ -50,10 +51,12 @@ class SpanCollector:
             starts: the number of each window's first block
         """
         known: dict[str, int] = {}
+        characters = Characters(question.context)
         for window, result, start in zip(windows, results, starts, strict=True):
-            for first, last, score in best_spans(window, result, self._size, self._options.max_answer_len):
-                # Spans with the same text are one answer, upper and lower case alike; the first one is scored.
-                begin, end = span_to_chars(window, first, last, self._options.align_to_words)
+            edges = characters.edges(window)
+            for first, last, score in best_spans(window, result, self._size, self._options.max_answer_len, edges):
+                # Spans with the same text are one answer, upper and lower case alike, as EM and F1 are.
+                begin, end = characters.span(window, first, last, self._options.align_to_words)
                 answer = question.context[begin:end]
                 if answer.lower() not in known:
                     known[answer.lower()] = len(self._text)
@@ -73,7 +76,11 @@ class SpanCollector:
 
 
 def best_spans(
-    window: Window, result: WindowResult, size: int, max_answer_len: int
+    window: Window,
+    result: WindowResult,
+    size: int,
+    max_answer_len: int,
+    edges: npt.NDArray[np.bool_] | None = None,
 ) -> Iterator[tuple[int, int, float]]:
     """Yield (first token, last token, logit sum) of the SPANS best spans of every pair of blocks.
 
@@ -81,12 +88,15 @@ def best_spans(
         result: of a run with nothing dropped
         size: positions of a block
         max_answer_len: tokens of a span at most
+        edges: bool [S], the tokens that may begin or end a span; default: those of the passage
     """
     # All spans of up to max_answer_len passage tokens; a window's passage is one run of tokens.
     passage = np.flatnonzero(window.is_passage)
     first = np.repeat(passage, max_answer_len)
     last = first + np.tile(np.arange(max_answer_len), len(passage))
     inside = last <= passage[-1]
+    if edges is not None:
+        inside &= edges[first] & edges[np.minimum(last, passage[-1])]
     first = first[inside]
     last = last[inside]
     value = result.start_logits[first].astype(np.float64) + result.end_logits[last]

@@ -36,7 +36,8 @@ class Answerer:
 
     def windows(self, question: str, context: str) -> list[Window]:
         """Return the windows of one question. Raises InputError if it cannot be run; see WindowMaker."""
-        return self.maker(question, context, self.options.max_seq_len, self.options.doc_stride)
+        options = self.options
+        return self.maker(question, context, options.max_seq_len, options.doc_stride, options.max_windows)
 
     def run(self, windows: Sequence[Sequence[Window]]) -> list[list[WindowResult]]:
         """Run the windows of several questions, many at once.

@@ -1,68 +1,159 @@
-"""The ways in which questions can be passed, as the transformers pipeline took them."""
+"""The ways in which questions can be passed: those of the transformers pipeline, and what data libraries hold.
 
-from collections.abc import Sequence
+Nothing is read ahead: a generator is asked for its next question when that one is needed.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, repeat, zip_longest
 from typing import Any
 
 from bskim_export.errors import InputError
 
+BOTH = "Pass either dicts with 'question' and 'context', or question= and context=, not both."
+NEITHER = "Pass question= and context=, two strings, or a dict with both."
+
 
 @dataclass(frozen=True)
 class Example:
-    """One question about one context."""
+    """One question about one context. It was checked: both are strings that are not empty."""
 
     question: str
     context: str
 
 
-def parse_examples(args: Sequence[Any], question: Any, context: Any, data: Any) -> list[Example]:
-    """Return the examples that a call names.
+@dataclass
+class Call:
+    """The questions of a call.
+
+    items: an Example for each question, or the error that says why there is none
+    several: a list was passed, or an iterator, so a list is returned even for one question
+    total: how many there are, if that can be told without reading them
+    """
+
+    items: Iterator[Example | InputError]
+    several: bool
+    total: int | None
+
+
+def parse_call(args: tuple[Any, ...], question: Any, context: Any, data: Any) -> Call:
+    """Return the questions that a call names.
 
     Args:
-        args: positional arguments: nothing, or dicts, or lists of dicts
-        question, context: strings, or a list of questions with one context or as many contexts
-        data: a dict or a list of dicts with "question" and "context"
+        args: positional arguments: a question and a context; or dicts; or one list or iterator of dicts
+        question, context: strings, or many questions with one context or with as many contexts; lists, tuples,
+            generators, columns of `datasets` or pandas, NumPy arrays
+        data: a dict or many of them with "question" and "context"
 
     Raises:
-        InputError: nothing was passed, lengths differ, a text is no string or is empty.
+        InputError: nothing was passed, or too much.
+
+    Example:
+        >>> call = parse_call(("Who?", "Ada."), None, None, None)
+        >>> list(call.items), call.several
+        ([Example(question='Who?', context='Ada.')], False)
     """
     given = [*args, *([data] if data is not None else [])]
     if given and (question is not None or context is not None):
-        raise InputError("Pass either dicts with 'question' and 'context', or question= and context=, not both.")
-    if given:
-        items = [i for g in given for i in (g if isinstance(g, (list, tuple)) else [g])]
-        examples = [example for item in items for example in _from_dict(item)]
-    elif question is None or context is None:
-        raise InputError("Pass question= and context=, or a dict with both.")
-    else:
-        examples = _pair(question, context)
-    if not examples:
-        raise InputError("There are no questions: the list is empty.")
-    return examples
+        raise InputError(BOTH)
+    if len(given) == 2 and all(isinstance(text, str) for text in given):
+        question, context = given
+        given = []
+    if not given:
+        if question is None or context is None:
+            raise InputError(NEITHER)
+        return _pairs(question, context)
+    calls = [_from_object(item) for item in given]
+    total = sum(c.total for c in calls if c.total is not None)
+    return Call(
+        chain.from_iterable(c.items for c in calls),
+        len(given) > 1 or calls[0].several,
+        None if any(c.total is None for c in calls) else total,
+    )
 
 
-def _from_dict(item: Any) -> list[Example]:
+def _from_object(item: Any) -> Call:
+    """Return the questions of a dict, or of something that holds dicts."""
+    if isinstance(item, (Mapping, Example)):
+        return _from_dict(item)
+    if _is_table(item):
+        raise InputError("A table is no list of dicts: pass question=table['question'], context=table['context'].")
+    if isinstance(item, (str, bytes)) or not isinstance(item, Iterable):
+        raise _no_dict(item)
+    return Call(chain.from_iterable(_nested(one) for one in item), True, _length(item))
+
+
+def _nested(item: Any) -> Iterator[Example | InputError]:
+    try:
+        if not isinstance(item, (Mapping, Example)):
+            raise _no_dict(item)
+        return _from_dict(item).items
+    except InputError as error:
+        return iter([error])
+
+
+def _from_dict(item: Any) -> Call:
     if isinstance(item, Example):
-        return [item]
-    if not isinstance(item, dict):
-        raise InputError(f"A question is a dict with 'question' and 'context', got {type(item).__name__}.")
+        return Call(iter([_check(item.question, item.context)]), False, 1)
     for key in ("question", "context"):
         if key not in item:
             raise InputError(f"The dict has no '{key}'; it needs 'question' and 'context'.")
-    return _pair(item["question"], item["context"])
+    return _pairs(item["question"], item["context"])
 
 
-def _pair(question: Any, context: Any) -> list[Example]:
-    questions = list(question) if isinstance(question, (list, tuple)) else [question]
-    contexts = list(context) if isinstance(context, (list, tuple)) else [context] * len(questions)
-    if len(questions) != len(contexts):
-        raise InputError(
-            f"Questions and contexts don't have the same lengths: {len(questions)} questions, {len(contexts)} contexts."
-        )
-    for name, texts in (("question", questions), ("context", contexts)):
-        for text in texts:
-            if not isinstance(text, str):
-                raise InputError(f"`{name}` must be a string, got {type(text).__name__}.")
-            if not text:
-                raise InputError(f"`{name}` cannot be empty.")
-    return [Example(q, c) for q, c in zip(questions, contexts, strict=True)]
+def _pairs(question: Any, context: Any) -> Call:
+    """Return one question, or many with one context or as many."""
+    if not _is_many(question) and not _is_many(context):
+        return Call(iter([_check(question, context)]), False, 1)
+    if not _is_many(question):
+        question = [question]
+    counts = [n for n in (_length(question), _length(context) if _is_many(context) else None) if n is not None]
+    if len(set(counts)) > 1:
+        raise _lengths(counts[0], counts[1])
+    contexts = context if _is_many(context) else repeat(context)
+    return Call(_zip(question, contexts, endless=not _is_many(context)), True, counts[0] if counts else None)
+
+
+def _zip(questions: Iterable[Any], contexts: Iterable[Any], endless: bool) -> Iterator[Example | InputError]:
+    """Yield pairs; two iterators of different lengths are noticed at the end of the shorter one."""
+    missing = object()
+    pairs = zip(questions, contexts, strict=False) if endless else zip_longest(questions, contexts, fillvalue=missing)
+    for i, (question, context) in enumerate(pairs):
+        if question is missing or context is missing:
+            raise _lengths(i + (question is not missing), i + (context is not missing))
+        yield _check(question, context)
+
+
+def _check(question: Any, context: Any) -> Example | InputError:
+    for name, text in (("question", question), ("context", context)):
+        if not isinstance(text, str):
+            return InputError(f"`{name}` must be a string, got {type(text).__name__}.")
+        if not text:
+            return InputError(f"`{name}` cannot be empty.")
+    return Example(str(question), str(context))
+
+
+def _is_many(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray, Mapping))
+
+
+def _length(value: Any) -> int | None:
+    try:
+        return len(value)
+    except TypeError:  # an iterator
+        return None
+
+
+def _is_table(value: Any) -> bool:
+    """Return whether iterating over a value gives names of columns, as pandas' and polars' tables do."""
+    return hasattr(value, "columns") and hasattr(value, "shape") and hasattr(value, "dtypes")
+
+
+def _no_dict(item: Any) -> InputError:
+    return InputError(f"A question is a dict with 'question' and 'context', got {type(item).__name__}.")
+
+
+def _lengths(questions: int, contexts: int) -> InputError:
+    return InputError(
+        f"Questions and contexts don't have the same lengths: {questions} questions, {contexts} contexts."
+    )

@@ -10,6 +10,7 @@ from bskim_export.backends.base import Backend
 from bskim_export.blocks import KEPT, MASKED, build_grid, diagonal_rows, question_cells
 from bskim_export.bundle.manifest import Model
 from bskim_export.bundle.tensors import TOKEN_INPUTS
+from bskim_export.errors import BundleError
 from bskim_export.runtime.leaving import leaves
 from bskim_export.runtime.policy import Policy
 from bskim_export.runtime.runner import WindowResult
@@ -91,7 +92,11 @@ class Batch:
         Args:
             layer: whose predictor gave the scores
             score: float32 [P], keep probabilities of the passage blocks
+
+        Raises:
+            BundleError: some are not numbers.
         """
+        _require_numbers(score, f"keep probabilities after layer {layer}")
         probe = self._probe
         window = self._window[probe]
         stay = policy.keep(layer, window, score, self._initial[window])
@@ -121,9 +126,15 @@ class Batch:
             self._layout = self._steady | self._put({"keep": np.flatnonzero(keep), "keep_cells": cells})
 
     def finish(self, outputs: Mapping[str, Any]) -> list[WindowResult]:
-        """Scatter the logits of the live blocks, float32 [N, block_size], into the results."""
+        """Scatter the logits of the live blocks, float32 [N, block_size], into the results.
+
+        Raises:
+            BundleError: some are not numbers.
+        """
         start = self._backend.to_host(outputs["start_logits"])
         end = self._backend.to_host(outputs["end_logits"])
+        _require_numbers(start, "start_logits")
+        _require_numbers(end, "end_logits")
         for i, (w, block) in enumerate(zip(self._window.tolist(), self._block.tolist(), strict=True)):
             place = slice(block * self._size, (block + 1) * self._size)
             self.results[w].start_logits[place] = start[i]
@@ -160,6 +171,15 @@ class Batch:
 
     def _put(self, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
         return {name: self._backend.to_device(a) for name, a in arrays.items() if name in self._wanted}
+
+
+def _require_numbers(values: npt.NDArray[np.float32], what: str) -> None:
+    """Raise BundleError if a value is NaN or infinite: every comparison with it would be false, in silence."""
+    if not np.isfinite(values).all():
+        raise BundleError(
+            f"The model's {what} are not numbers: its weights are damaged, or an activation was too large for the "
+            "precision of its graphs. Export the model again, in bf16 or fp32 if it was fp16."
+        )
 
 
 def _nothing_dropped(blocks: int, size: int) -> WindowResult:

@@ -1,12 +1,19 @@
 """How questions are run: the one place where windows, strides and answer lengths are chosen."""
 
+import operator
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from numbers import Integral
+from typing import SupportsIndex, TypedDict
+
+import numpy as np
 
 from bskim_export.bundle.manifest import RunDefaults
 from bskim_export.errors import InputError
+from bskim_export.runtime.windows import MAX_WINDOWS
 
 BATCH_SIZE = 8
+LARGEST = 1 << 31
+"""No count of tokens, windows or answers is larger."""
 
 
 class GivenOptions(TypedDict, total=False):
@@ -18,6 +25,7 @@ class GivenOptions(TypedDict, total=False):
     handle_impossible_answer: bool
     align_to_words: bool
     batch_size: int | None
+    max_windows: int | None
 
 
 @dataclass(frozen=True)
@@ -25,13 +33,14 @@ class RunOptions:
     """The settings of a run. `resolve` makes them from a bundle's defaults and what a call says otherwise.
 
     max_seq_len: positions of a window, question and special tokens included
-    doc_stride: passage tokens that neighbouring windows share
+    doc_stride: passage tokens that neighbouring windows share; half of the room for the passage at most
     max_answer_len: tokens of an answer at most
     top_k: answers per question
     handle_impossible_answer: the empty answer may be returned. A question whose windows have all left gets no second
         run then, and answers are scored as SQuAD 2.0 scores them
     align_to_words: answers are widened to whole words
     batch_size: windows that run together; answers do not depend on it
+    max_windows: of one question at most; more are refused, since their time and memory grow with them
     """
 
     max_seq_len: int
@@ -41,6 +50,7 @@ class RunOptions:
     handle_impossible_answer: bool = False
     align_to_words: bool = True
     batch_size: int = BATCH_SIZE
+    max_windows: int = MAX_WINDOWS
 
     @classmethod
     def resolve(
@@ -55,6 +65,7 @@ class RunOptions:
         handle_impossible_answer: bool = False,
         align_to_words: bool = True,
         batch_size: int | None = None,
+        max_windows: int | None = None,
     ) -> "RunOptions":
         """Return the settings of a run; None stands for the default.
 
@@ -71,7 +82,7 @@ class RunOptions:
             >>> RunOptions.resolve(RunDefaults.of_length(384), 384, max_seq_len=160).doc_stride
             80
         """
-        length = defaults.max_seq_len if max_seq_len is None else _at_least(1, "max_seq_len", max_seq_len)
+        length = defaults.max_seq_len if max_seq_len is None else check_count(1, "max_seq_len", max_seq_len)
         if length > limit:
             raise InputError(f"max_seq_len is {length}; the bundle was exported for at most {limit}.")
         if doc_stride is None:
@@ -81,14 +92,17 @@ class RunOptions:
             max_answer_len = defaults.max_answer_len
         if batch_size is None:
             batch_size = BATCH_SIZE
+        if max_windows is None:
+            max_windows = MAX_WINDOWS
         return cls(
             max_seq_len=length,
-            doc_stride=_at_least(0, "doc_stride", doc_stride),
-            max_answer_len=_at_least(1, "max_answer_len", max_answer_len),
-            top_k=_at_least(1, "top_k", top_k),
-            handle_impossible_answer=handle_impossible_answer,
-            align_to_words=align_to_words,
-            batch_size=_at_least(1, "batch_size", batch_size),
+            doc_stride=check_count(0, "doc_stride", doc_stride),
+            max_answer_len=check_count(1, "max_answer_len", max_answer_len),
+            top_k=check_count(1, "top_k", top_k),
+            handle_impossible_answer=_flag("handle_impossible_answer", handle_impossible_answer),
+            align_to_words=_flag("align_to_words", align_to_words),
+            batch_size=check_count(1, "batch_size", batch_size),
+            max_windows=check_count(1, "max_windows", max_windows),
         )
 
     @classmethod
@@ -101,7 +115,17 @@ class RunOptions:
         return replace(self, handle_impossible_answer=allowed)
 
 
-def _at_least(least: int, name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+def check_count(least: int, name: str, value: SupportsIndex) -> int:
+    """Return a whole number, NumPy's included, as an int. Raises InputError if it is none, too small or too large."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or operator.index(value) < least:
         raise InputError(f"{name} parameter should be >= {least} (got {value!r})")
-    return value
+    if operator.index(value) > LARGEST:
+        raise InputError(f"{name} is {value!r}; no more than {LARGEST} makes sense.")
+    return operator.index(value)
+
+
+def _flag(name: str, value: object) -> bool:
+    """Return a truth value, NumPy's and 0 and 1 included, as a bool. Raises InputError for anything else."""
+    if isinstance(value, (bool, np.bool_)) or (isinstance(value, int) and value in (0, 1)):
+        return bool(value)
+    raise InputError(f"{name} must be True or False, got {value!r}.")

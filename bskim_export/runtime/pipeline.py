@@ -1,21 +1,26 @@
 """QAPipeline: questions and contexts in, answers out."""
 
 import logging
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal, Unpack, overload
+from threading import BoundedSemaphore
+from typing import Any, Literal, Self, Unpack, overload
 
 from tokenizers import Tokenizer
 
 from bskim_export.backends.base import Backend
+from bskim_export.backends.catalogue import open_backend
 from bskim_export.backends.choose import choose_backend
 from bskim_export.bundle.bundle import Bundle
+from bskim_export.bundle.checks import TOKENIZER
 from bskim_export.bundle.integrity import RECOPY
-from bskim_export.errors import BundleError
+from bskim_export.errors import BundleError, InputError, is_fault, only_own_errors
 from bskim_export.runtime.answering import Answerer
-from bskim_export.runtime.arguments import parse_examples
-from bskim_export.runtime.highlight import skipped_ranges
-from bskim_export.runtime.options import BATCH_SIZE, GivenOptions, RunOptions
+from bskim_export.runtime.arguments import parse_call
+from bskim_export.runtime.asking import answer_each, shown_progress
+from bskim_export.runtime.options import BATCH_SIZE, GivenOptions, RunOptions, check_count
 from bskim_export.runtime.orchestrator import Orchestrator
 from bskim_export.runtime.policy import Policy, Thresholds, check_threshold
 from bskim_export.runtime.scoring import Answer
@@ -28,38 +33,48 @@ class CallOptions(GivenOptions, total=False):
     """Options of a call, beside its questions and `top_k`; see `QAPipeline.run`."""
 
     return_skim: bool
+    return_stats: bool
+    on_error: Literal["raise", "return"]
+    progress: bool | None
     max_question_len: int | None
     padding: str | bool | None
+    topk: int | None
 
 
 class QAPipeline:
     """Extractive question answering from a bundle, with the arguments and results of the question-answering pipeline
     that transformers removed in 5.3. Needs neither torch nor transformers. Safe to call from several threads.
 
+    A pipeline pickles as its path and arguments, and opens its bundle anew where it arrives.
+
     Args:
         bundle: the directory that bskim-export wrote, or a Bundle that is open
         threads: threads for one operator; default: the cores this process may use
         batch_size: windows that run together; answers do not depend on it
         threshold: 0 (the dense model) to 1, for every layer; default: the bundle's own thresholds
-        backend: runs the graphs; default: the one that the bundle holds engines for, if that runs here, else ONNX
-            Runtime on the CPU
+        backend: runs the graphs, a name like "openvino" or a Backend; default: the one that the bundle holds engines
+            for, if that runs here, else ONNX Runtime on the CPU
+        precision: the one that a backend of that name computes in, where it has several
+        max_concurrency: calls that run at once at most; others wait. Each needs memory of its own
 
     Attributes:
         bundle: the open bundle
+        backend: runs its graphs
+        backend_reason: says why it is this backend
         orchestrator: runs its stages
         policy: its thresholds, or the one that was passed
-        backend_reason: says why it is this backend
 
     Raises:
-        BundleError: the bundle is missing, incomplete, damaged or of another version.
-        InputError: the threshold or the batch size cannot be used.
+        BskimError: whatever goes wrong. BundleError: the bundle is missing, incomplete, damaged or of another version.
+            InputError: an argument cannot be used.
 
     Example:
-        >>> qa = QAPipeline("engines/")  # doctest: +SKIP
-        >>> qa(question="Who wrote it?", context="Ada wrote it in 1843.")  # doctest: +SKIP
+        >>> with QAPipeline("engines/") as qa:  # doctest: +SKIP
+        ...     qa(question="Who wrote it?", context="Ada wrote it in 1843.")
         {'score': 0.98, 'start': 0, 'end': 3, 'answer': 'Ada'}
     """
 
+    @only_own_errors
     def __init__(
         self,
         bundle: str | Path | Bundle,
@@ -67,22 +82,28 @@ class QAPipeline:
         threads: int | None = None,
         batch_size: int = BATCH_SIZE,
         threshold: float | None = None,
-        backend: Backend | None = None,
+        backend: str | Backend | None = None,
+        precision: str = "fp32",
+        max_concurrency: int | None = None,
     ):
         by_threshold = None if threshold is None else check_threshold(threshold)
+        self._limit = None if max_concurrency is None else check_count(1, "max_concurrency", max_concurrency)
+        self._turn = nullcontext() if self._limit is None else BoundedSemaphore(self._limit)
+        self._closed = False
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        # Where a link leads may have changed when it is opened anew; a Bundle is that directory, wherever links lead.
+        self._path = str(self.bundle.folder if isinstance(bundle, Bundle) else Path(bundle).absolute())
+        self._threshold = by_threshold
         thresholds = self.bundle.thresholds
         if by_threshold is not None:
             thresholds = dict.fromkeys(thresholds, by_threshold)
         self.policy: Policy = Thresholds(thresholds)
         self._batch_size = batch_size
         self.options()  # refuses a batch size that cannot be used, before anything is loaded
-        self.backend_reason = "it was asked for"
-        if backend is None:
-            backend, self.backend_reason = choose_backend(self.bundle.manifest, threads)
-            log.info("%s runs '%s': %s.", backend.name, self.bundle.folder, self.backend_reason)
+        self._named = backend if isinstance(backend, str) or backend is None else backend.name
+        self.backend, self.backend_reason = self._open_backend(backend, threads, precision)
         self.maker = WindowMaker(_read_tokenizer(self.bundle), self.bundle.model)
-        self.orchestrator = Orchestrator(self.bundle, backend)
+        self.orchestrator = Orchestrator(self.bundle, self.backend)
         skims = any(self.policy.scores(layer) for layer in self.bundle.skim_layers)
         self.orchestrator.load(dense=not skims, skim=skims)
 
@@ -95,6 +116,8 @@ class QAPipeline:
 
     def answerer(self, options: RunOptions | None = None) -> Answerer:
         """Return this pipeline's parts at some settings; default: the bundle's own."""
+        if self._closed:
+            raise InputError("This QAPipeline was closed. Open another.")
         return Answerer(self.maker, self.orchestrator, self.policy, options or self.options())
 
     @overload
@@ -111,12 +134,13 @@ class QAPipeline:
         **options: Unpack[CallOptions],
     ) -> Any: ...
 
+    @only_own_errors
     def run(
         self,
         *args: Any,
-        question: str | Sequence[str] | None = None,
-        context: str | Sequence[str] | None = None,
-        data: dict[str, str] | Sequence[dict[str, str]] | None = None,
+        question: Any = None,
+        context: Any = None,
+        data: Any = None,
         top_k: int = 1,
         doc_stride: int | None = None,
         max_answer_len: int | None = None,
@@ -124,36 +148,55 @@ class QAPipeline:
         handle_impossible_answer: bool = False,
         align_to_words: bool = True,
         return_skim: bool = False,
+        return_stats: bool = False,
         batch_size: int | None = None,
+        max_windows: int | None = None,
+        on_error: Literal["raise", "return"] = "raise",
+        progress: bool | None = None,
         max_question_len: int | None = None,
         padding: str | bool | None = None,
+        topk: int | None = None,
     ) -> Any:
         """Answer one question or many.
 
         Args:
-            question, context: one each, or a list of questions with one context or a list of as many contexts
-            data: instead of both, a dict with "question" and "context", or a list of them (also positional)
+            question, context: two strings (also positional), or many questions with one context or as many contexts:
+                lists, generators, columns of `datasets` or pandas, arrays
+            data: instead of both, a dict with "question" and "context", or many of them (also positional)
             top_k: answers per question; above 1 each question gets a list
-            doc_stride: tokens that neighbouring windows share; default: the bundle's, and half of max_seq_len at most
+            doc_stride: tokens that neighbouring windows share; default: the bundle's. Never more than half of what
+                the question leaves for the passage
             max_answer_len: tokens of an answer at most; default: the bundle's
             max_seq_len: positions of a window, question included; default: the bundle's
             handle_impossible_answer: the empty answer may be returned, with start and end 0
             align_to_words: widen an answer to whole words
             return_skim: add "skipped" to each answer: [{"start", "end", "layer"}], the character ranges of the
                 context that were dropped, and after which layer (numbered from 0)
+            return_stats: add "stats" to each answer: {"seconds", "windows", "kept_share"}, see `scoring.Stats`
             batch_size: instead of the pipeline's, for this call
+            max_windows: of one question at most; more are refused
+            on_error: of many questions, "return" puts the InputError of one that cannot be used in its place
+            progress: show a bar on standard error; default: for long lists, on a terminal
             max_question_len, padding: accepted and without effect, as they were with fast tokenizers
+            topk: the old name of top_k
 
         Returns:
-            {"score", "start", "end", "answer"} for one question, a list for several. `start` and `end` are character
-            offsets into the context. "score" is from 0 to 1: in one window the probability of the answer's text;
-            where several windows offer the same text, the sum of these, and 1 at most. Scores of different contexts
-            of many windows are not on one scale.
+            {"score", "start", "end", "answer"} for one question, a list for many, even if it holds one. `start` and
+            `end` are character offsets into the context. "score" is from 0 to 1: in one window the probability of the
+            answer's text; where several windows offer the same text, the sum of these, and 1 at most. Scores of
+            different contexts of many windows are not on one scale.
 
         Raises:
-            InputError (a ValueError): an argument or an input cannot be used; nothing was run.
+            InputError (a ValueError): an argument cannot be used, and nothing was run; or one of many questions
+                cannot be used: the message has its number, from 0, and those before it may have run in vain.
+            BundleError: the bundle's engines fail.
+            ForkError: the process is a fork, where this backend cannot run.
         """
-        examples = parse_examples(args, question, context, data)
+        if topk is not None:
+            warnings.warn("topk is called top_k now.", FutureWarning, stacklevel=3)
+            top_k = topk
+        if on_error not in ("raise", "return"):
+            raise InputError(f"on_error must be 'raise' or 'return', got {on_error!r}.")
         options = self.options(
             max_seq_len=max_seq_len,
             doc_stride=doc_stride,
@@ -162,25 +205,92 @@ class QAPipeline:
             handle_impossible_answer=handle_impossible_answer,
             align_to_words=align_to_words,
             batch_size=batch_size,
+            max_windows=max_windows,
         )
+        call = parse_call(args, question, context, data)
         answerer = self.answerer(options)
-        windows = [answerer.windows(e.question, e.context) for e in examples]
-        results = answerer.run(windows)
-        answers: list[Answer | list[Answer]] = []
-        for example, own, outcome in zip(examples, windows, results, strict=True):
-            found = answerer.decode(example.context, own, outcome)
-            if return_skim:
-                skipped = skipped_ranges(own, outcome, self.bundle.model.block_size)
-                for answer in found:
-                    answer["skipped"] = skipped
-            answers.append(found[0] if len(found) == 1 else found)
-        return answers[0] if len(answers) == 1 else answers
+        answers: list[Any] = []
+        with self._turn, shown_progress(call, progress) as advance:
+            found = answer_each(
+                answerer, call.items, return_skim=return_skim, return_stats=return_stats, progress=advance
+            )
+            for i, one in enumerate(found):
+                if isinstance(one, InputError) and on_error == "raise":
+                    raise InputError(f"Question {i}: {one}") if call.several else one
+                answers.append(one if isinstance(one, InputError) or options.top_k > 1 else one[0])
+        if not answers:
+            raise InputError("There are no questions: the list is empty.")
+        return answers if call.several else answers[0]
 
     __call__ = run
+
+    def warm_up(self) -> None:
+        """Run a window of every length once, so that the first questions do not wait for what engines do once.
+
+        OpenVINO compiles kernels for each new shape; others only get their memory.
+        """
+        answerer = self.answerer()
+        size = self.bundle.model.block_size
+        for length in range(size, answerer.options.max_seq_len + 1, size):
+            window = self.maker("a", "a " * length, length, 0)[0]
+            answerer.runner.run([window], self.policy)
+
+    def close(self) -> None:
+        """Let go of the engines and their memory. Calls that run now end as usual; later ones are refused."""
+        self._closed = True
+        self.orchestrator.unload()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Callable[..., "QAPipeline"], tuple[str, dict[str, Any]]]:
+        """Pickle as path and arguments."""
+        arguments = {
+            "threads": self._threads,
+            "batch_size": self._batch_size,
+            "threshold": self._threshold,
+            "backend": self._named,
+            "precision": "fp32" if self._named is None else self.backend.precision,
+            "max_concurrency": self._limit,
+        }
+        return _reopen, (self._path, arguments)
+
+    def __repr__(self) -> str:
+        thresholds = {i: round(t, 4) for i, t in self.bundle.thresholds.items()}
+        if self._threshold is not None:
+            thresholds = dict.fromkeys(thresholds, self._threshold)
+        return (
+            f"QAPipeline({self._path!r}, backend='{self.backend.name}', precision='{self.backend.precision}', "
+            f"threads={self.backend.threads}, thresholds={thresholds}{', closed' if self._closed else ''})"
+        )
+
+    def _open_backend(self, backend: str | Backend | None, threads: int | None, precision: str) -> tuple[Backend, str]:
+        """Return the backend, and why it is that one."""
+        self._threads = threads if isinstance(backend, str) or backend is None else backend.threads
+        if isinstance(backend, str):
+            return open_backend(backend, threads, precision), "it was asked for"
+        if backend is not None:
+            return backend, "it was asked for"
+        if precision != "fp32":
+            raise InputError(f"Name the backend that computes in {precision}, as in backend='openvino'.")
+        chosen, why = choose_backend(self.bundle.manifest, threads)
+        log.info("%s runs '%s': %s.", chosen.name, self.bundle.folder, why)
+        return chosen, why
+
+
+def _reopen(path: str, arguments: dict[str, Any]) -> QAPipeline:
+    return QAPipeline(path, **arguments)
 
 
 def _read_tokenizer(bundle: Bundle) -> Tokenizer:
     try:
-        return Tokenizer.from_file(str(bundle.tokenizer))
-    except Exception as error:  # tokenizers raises plain Exception
+        return Tokenizer.from_str(bundle.read(TOKENIZER).decode("utf-8"))
+    except BundleError:
+        raise
+    except BaseException as error:  # tokenizers raises plain Exception, and panics
+        if not is_fault(error):
+            raise
         raise BundleError(f"'{bundle.tokenizer}' is not a tokenizer: {error}. {RECOPY}") from None

@@ -6,10 +6,24 @@ from typing import NotRequired, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from bskim_export.runtime.characters import Characters
 from bskim_export.runtime.highlight import Skipped
 from bskim_export.runtime.options import RunOptions
 from bskim_export.runtime.runner import WindowResult
 from bskim_export.runtime.windows import Window
+
+
+class Stats(TypedDict):
+    """What an answer cost.
+
+    seconds: wall time of the questions that ran together, of which this is one
+    windows: of this question
+    kept_share: the share of the work of all layers on passage blocks that was done, 0 to 1; 1 is the dense model
+    """
+
+    seconds: float
+    windows: int
+    kept_share: float
 
 
 class Answer(TypedDict):
@@ -19,6 +33,7 @@ class Answer(TypedDict):
     start, end: character offsets into the context
     answer: the text between them
     skipped: the ranges of the context that were dropped, if they were asked for
+    stats: what the answer cost, if that was asked for
     """
 
     score: float
@@ -26,6 +41,7 @@ class Answer(TypedDict):
     end: int
     answer: str
     skipped: NotRequired[list[Skipped]]
+    stats: NotRequired[Stats]
 
 
 Span = tuple[int, int, float]
@@ -47,17 +63,25 @@ def best_answers(
     # A few spans more than are asked for: several may be widened to the same words.
     count = options.top_k * 2 + 10 if options.align_to_words else options.top_k
     stayed = [(w, r) for w, r in zip(windows, results, strict=True) if not r.left]
+    characters = Characters(context)
     found: dict[str, Answer] = {}
+    best: dict[str, float] = {}
     null_score = 1.0
     for window, result in stayed:
-        spans, null = best_spans(window, result, cls_token_id, options.max_answer_len, count)
+        edges = characters.edges(window)
+        spans, null = best_spans(window, result, cls_token_id, options.max_answer_len, count, edges)
         null_score = min(null_score, null)
-        # Spans with the same text are one answer, whose place and casing are those of the first.
+        # Spans with the same text are one answer, whose place and casing are those of the best of them.
         for first, last, score in spans:
-            start, end = span_to_chars(window, first, last, options.align_to_words)
+            start, end = characters.span(window, first, last, options.align_to_words)
             text = context[start:end]
             known = found.setdefault(text.lower(), {"score": 0.0, "start": start, "end": end, "answer": text})
             known["score"] += score
+            if score > best.get(text.lower(), 0.0):
+                best[text.lower()] = score
+                known["start"] = start
+                known["end"] = end
+                known["answer"] = text
     answers = list(found.values())
     if not stayed:  # every window was sure that it holds nothing
         null_score = 1.0 - max(r.best_score for r in results)
@@ -70,12 +94,20 @@ def best_answers(
 
 
 def best_spans(
-    window: Window, result: WindowResult, cls_token_id: int | None, max_answer_len: int, count: int
+    window: Window,
+    result: WindowResult,
+    cls_token_id: int | None,
+    max_answer_len: int,
+    count: int,
+    edges: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[list[Span], float]:
     """Return the best spans of one window, best first, and the probability of the null answer.
 
     A span's score is the product of its start and end probabilities, each a softmax over the kept passage tokens and
     [CLS]. Dropped tokens are no candidates.
+
+    Args:
+        edges: bool [S], the tokens that may begin or end a span; default: those of the passage
 
     Returns:
         ([(start token, end token, score)], null score); no spans if no passage token was kept.
@@ -87,6 +119,8 @@ def best_spans(
     start = _softmax(result.start_logits, candidate | cls)
     end = _softmax(result.end_logits, candidate | cls)
     null = float(start[0] * end[0]) if cls.any() else 0.0
+    if edges is not None:
+        candidate &= edges
     start = np.where(candidate, start, 0.0)
     end = np.where(candidate, end, 0.0)
 
@@ -100,20 +134,6 @@ def best_spans(
     best = np.argpartition(-scores, min(count, len(scores)) - 1)[:count]
     best = best[np.argsort(-scores[best], kind="stable")][:allowed]
     return [(int(i // width), int(i // width + i % width), float(scores[i])) for i in best], null
-
-
-def span_to_chars(window: Window, start: int, end: int, align_to_words: bool) -> tuple[int, int]:
-    """Return the character offsets [start, end) into the context of the span between two tokens, both included."""
-    encoding = window.encoding
-    if align_to_words:
-        first = encoding.token_to_word(start)
-        last = encoding.token_to_word(end)
-        if first is not None and last is not None:
-            begin = encoding.word_to_chars(first, 1)
-            finish = encoding.word_to_chars(last, 1)
-            if begin is not None and finish is not None:
-                return begin[0], finish[1]
-    return encoding.offsets[start][0], encoding.offsets[end][1]
 
 
 def _softmax(logits: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

@@ -12,6 +12,8 @@ from bskim_export.blocks import count_blocks, count_question_blocks
 from bskim_export.bundle.manifest import Model
 from bskim_export.errors import InputError
 
+MAX_WINDOWS = 4096
+"""Windows of one question at most: some 700,000 words, at the usual 384 positions."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -26,6 +28,7 @@ class Window:
     may_leave: the window may leave the batch once its passage blocks are gone, because the passage tokens that share
         a block with the question are also in the window before it
     encoding: the tokenizer's record of offsets and words
+    is_first, is_last: where it is among the windows of its context
     """
 
     input_ids: np.ndarray
@@ -36,6 +39,8 @@ class Window:
     question_blocks: int
     may_leave: bool
     encoding: Encoding
+    is_first: bool = True
+    is_last: bool = True
 
     @property
     def is_passage(self) -> np.ndarray:
@@ -66,15 +71,20 @@ class WindowMaker:
         # each other.
         self._truncating = lru_cache(maxsize=16)(self._copy_with_truncation)
 
-    def __call__(self, question: str, context: str, max_seq_len: int, doc_stride: int) -> list[Window]:
+    def __call__(
+        self, question: str, context: str, max_seq_len: int, doc_stride: int, max_windows: int = MAX_WINDOWS
+    ) -> list[Window]:
         """Return the windows of one question, in the order of the passage.
 
         Args:
             max_seq_len: positions of a window at most, special tokens included
-            doc_stride: passage tokens that neighbouring windows share; half of the room, if the question leaves less
+            doc_stride: passage tokens that neighbouring windows share; half of the room for the passage at most, so
+                that a long question does not make windows that bring hardly anything new
+            max_windows: of one question at most
 
         Raises:
-            InputError: the question or the context has no words, or the question fills the window.
+            InputError: the question or the context has no words, the question fills the window, or there are more
+                windows than allowed.
         """
         question = _replace_surrogates(question)
         context = _replace_surrogates(context)
@@ -87,13 +97,20 @@ class WindowMaker:
                 f"The question has {question_tokens} tokens, which leaves no room for the passage in a window of "
                 f"{max_seq_len}. Shorten the question or raise max_seq_len (up to {self.model.max_seq_len} here)."
             )
-        stride = doc_stride if doc_stride < room else room // 2
+        stride = min(doc_stride, room // 2)
         first = self._truncating(max_seq_len, stride).encode(question, context)
         if 1 not in first.sequence_ids:
             raise InputError("`context` cannot be empty: it has no words.")
-        return [self._window(e, stride if i else 0) for i, e in enumerate([first, *first.overflowing])]
+        encodings = [first, *first.overflowing]
+        if len(encodings) > max_windows:
+            raise InputError(
+                f"`context` makes {len(encodings)} windows, more than max_windows {max_windows}. Raise max_windows, "
+                f"raise max_seq_len (now {max_seq_len}), lower doc_stride (now {doc_stride}), or split the context."
+            )
+        last = len(encodings) - 1
+        return [self._window(e, stride if i else 0, i == 0, i == last) for i, e in enumerate(encodings)]
 
-    def _window(self, encoding: Encoding, overlap: int) -> Window:
+    def _window(self, encoding: Encoding, overlap: int, is_first: bool, is_last: bool) -> Window:
         model = self.model
         size = model.block_size
         length = len(encoding.ids)
@@ -111,7 +128,10 @@ class WindowMaker:
         question_length = encoding.sequence_ids.index(1)
         question_blocks = count_question_blocks(question_length, size)
         shared = min(question_blocks * size, length) - question_length
-        return Window(ids, types, positions, length, question_length, question_blocks, overlap >= shared, encoding)
+        may_leave = overlap >= shared
+        return Window(
+            ids, types, positions, length, question_length, question_blocks, may_leave, encoding, is_first, is_last
+        )
 
     def _copy_with_truncation(self, max_seq_len: int, stride: int) -> Tokenizer:
         copy = Tokenizer.from_str(self.tokenizer.to_str())

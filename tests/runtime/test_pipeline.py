@@ -1,5 +1,9 @@
+import copy
+import multiprocessing
+import pickle
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -8,12 +12,15 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bskim_export import QAPipeline
+from bskim_export import Bundle, QAPipeline, export_bundle
 from bskim_export.backends.catalogue import CATALOGUE, open_backend
 from bskim_export.blocks import KEPT
+from bskim_export.bundle.integrity import hash_file
 from bskim_export.commands import main as group
 from bskim_export.data.question import sample
-from bskim_export.errors import BundleError, InputError
+from bskim_export.errors import BskimError, BundleError, InputError
+from bskim_export.runtime import asking
+from bskim_export.runtime.answering import Answerer
 
 HERE = [name for name, e in CATALOGUE.items() if e.device == "CPU" and e.installed]
 PASSAGE = (
@@ -34,8 +41,10 @@ def test_one_question_gets_a_dict_whose_offsets_are_the_answers(minilm_qa):
 def test_every_way_of_passing_a_question_gives_the_same_answer(minilm_qa):
     example = {"question": QUESTION, "context": PASSAGE}
     expected = minilm_qa(**example)
-    assert minilm_qa(example) == minilm_qa([example]) == minilm_qa(data=example) == expected
-    assert minilm_qa(question=[QUESTION], context=[PASSAGE]) == expected
+    assert minilm_qa(example) == minilm_qa(data=example) == minilm_qa(QUESTION, PASSAGE) == expected
+    # Lists give lists, also of one.
+    assert minilm_qa([example]) == minilm_qa(iter([example])) == [expected]
+    assert minilm_qa(question=[QUESTION], context=[PASSAGE]) == [expected]
     several = minilm_qa(question=[QUESTION, "How many nations are there?"], context=PASSAGE)
     assert several[0] == {**expected, "score": pytest.approx(expected["score"], rel=1e-4)}
     assert several[1]["answer"] == "nine"
@@ -134,6 +143,12 @@ def test_threads_share_a_pipeline(minilm_qa, squad):
         ({"question": "x", "context": "\x00 \u200b\n"}, "`context` cannot be empty"),
         ({"question": "word " * 400, "context": "x"}, "Shorten the question"),
         ({"question": None, "context": "x"}, "Pass question= and context="),
+        ({"question": "a", "context": "x", "on_error": "ignore"}, "on_error must be 'raise' or 'return', got 'ignore'"),
+        ({"question": "a", "context": "x", "max_windows": 0}, "max_windows parameter should be >= 1"),
+        ({"question": "a", "context": "x " * 400, "max_windows": 1}, "2 windows, more than max_windows 1. Raise"),
+        ({"question": "a", "context": "x", "top_k": 1e3}, "top_k parameter should be >= 1"),
+        ({"question": "a", "context": "x", "top_k": 10**30}, "no more than"),
+        ({"question": "a", "context": "x", "align_to_words": "no"}, "align_to_words must be True or False"),
         ({"question": 3, "context": "x"}, "must be a string"),
         ({"question": ["a", "b"], "context": ["x"]}, "same lengths"),
         ({"question": [], "context": []}, "the list is empty"),
@@ -148,6 +163,150 @@ def test_threads_share_a_pipeline(minilm_qa, squad):
 def test_what_cannot_be_used_is_refused_by_name(minilm_qa, arguments, message):
     with pytest.raises(InputError, match=message):
         minilm_qa(**arguments)
+
+
+def test_top_k_above_one_gives_lists_even_of_one_answer(minilm_qa):
+    assert minilm_qa("Who?", "Ada", top_k=5) == [minilm_qa("Who?", "Ada")]
+    with pytest.warns(FutureWarning, match="topk is called top_k now"):
+        assert len(minilm_qa(QUESTION, PASSAGE, topk=np.int64(2))) == 2
+
+
+def test_one_of_many_that_cannot_be_used_is_named_or_put_in_its_place(minilm_qa):
+    good = {"question": QUESTION, "context": PASSAGE}
+    bad = {"question": "word " * 400, "context": PASSAGE}
+    with pytest.raises(InputError, match=r"^Question 1: The question has 400 tokens"):
+        minilm_qa([good, bad, good])
+    first, second, third = minilm_qa((q for q in [good, bad, good]), on_error="return")
+    assert first["answer"] == third["answer"] == "Brazil"
+    assert isinstance(second, InputError)
+    with pytest.raises(InputError, match=r"^`context` cannot be empty"):  # one question has no number
+        minilm_qa(question=QUESTION, context="", on_error="raise")
+
+
+def test_more_questions_than_run_together_are_answered_in_order(minilm_bundle, squad, monkeypatch):
+    questions = sample(squad, 20, seed=3)
+    asked = [{"question": q.question, "context": q.context} for q in questions]
+    qa = QAPipeline(minilm_bundle)
+    expected = [qa(one)["answer"] for one in asked]
+    monkeypatch.setattr(asking, "TOGETHER", 1)
+    assert [a["answer"] for a in qa(iter(asked), batch_size=2)] == expected
+
+
+def test_stats_tell_what_an_answer_cost(minilm_bundle):
+    dense, skimmed = (
+        QAPipeline(minilm_bundle, threshold=t)(QUESTION, PASSAGE * 8, return_stats=True)["stats"] for t in (0, 0.5)
+    )
+    assert dense["windows"] == skimmed["windows"] == 2
+    assert dense["kept_share"] == 1
+    assert 0 < skimmed["kept_share"] < 1
+    assert dense["seconds"] > 0
+
+
+def test_a_pipeline_pickles_as_its_path_and_arguments(minilm_bundle, tmp_path):
+    (tmp_path / "current").symlink_to(minilm_bundle)
+    qa = QAPipeline(tmp_path / "current", threads=1, threshold=0.25, batch_size=3, max_concurrency=2)
+    content = pickle.dumps(qa)
+    assert len(content) < 2000
+    again = pickle.loads(content)
+    assert repr(again) == repr(qa)
+    assert "/current'" in repr(again)
+    assert again(QUESTION, PASSAGE) == qa(QUESTION, PASSAGE)
+    by_name = QAPipeline(minilm_bundle, backend="torch")
+    assert pickle.loads(pickle.dumps(by_name)).backend.name == "torch"
+
+
+def test_processes_of_a_pool_answer_alike(minilm_bundle):
+    qa = QAPipeline(minilm_bundle)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(qa, QUESTION, PASSAGE).result(120) == qa(QUESTION, PASSAGE)
+
+
+def test_the_repr_says_what_runs_and_closing_ends_it(minilm_bundle):
+    with QAPipeline(minilm_bundle, threads=1, threshold=0.5) as qa:
+        assert repr(qa) == (
+            f"QAPipeline('{minilm_bundle}', backend='onnxruntime', precision='fp32', threads=1, "
+            "thresholds={0: 0.5, 1: 0.5, 2: 0.5, 3: 0.5, 4: 0.5, 5: 0.5})"
+        )
+        assert qa(QUESTION, PASSAGE)["answer"] == "Brazil"
+    assert repr(qa).endswith(", closed)")
+    with pytest.raises(InputError, match="was closed"):
+        qa(QUESTION, PASSAGE)
+
+
+def test_no_more_calls_run_at_once_than_allowed(minilm_bundle, monkeypatch):
+    qa = QAPipeline(minilm_bundle, max_concurrency=2)
+    running, most = [], []
+    original = Answerer.run
+
+    def run(self, windows):
+        running.append(1)
+        most.append(len(running))
+        try:
+            return original(self, windows)
+        finally:
+            running.pop()
+
+    monkeypatch.setattr(Answerer, "run", run)
+    with ThreadPoolExecutor(8) as threads:
+        assert {a["answer"] for a in threads.map(lambda _: qa(QUESTION, PASSAGE), range(40))} == {"Brazil"}
+    assert max(most) == 2
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_a_backend_is_chosen_by_name_and_warms_up(minilm_bundle, name):
+    qa = QAPipeline(minilm_bundle, backend=name, threads=1)
+    qa.warm_up()
+    assert (qa.backend.name, qa.backend.threads, qa.backend_reason) == (name, 1, "it was asked for")
+    assert qa(QUESTION, PASSAGE)["answer"] == "Brazil"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"threads": 1000}, "threads must be a whole number from 1 to"),
+        ({"threads": 0}, "threads must be a whole number"),
+        ({"threads": True}, "got True"),
+        ({"threads": 1.5}, "got 1.5"),
+        ({"threads": "2"}, "got '2'"),
+        ({"backend": "tpu"}, "There is no backend 'tpu'"),
+        ({"precision": "bf16"}, "Name the backend that computes in bf16"),
+        ({"backend": "onnxruntime", "precision": "bf16"}, "computes in fp32, not in bf16"),
+        ({"max_concurrency": 0}, "max_concurrency parameter should be >= 1"),
+    ],
+)
+def test_arguments_that_make_no_pipeline_are_refused(minilm_bundle, arguments, message):
+    with pytest.raises(InputError, match=message):
+        QAPipeline(minilm_bundle, **arguments)
+
+
+def test_numbers_of_a_broken_model_are_an_error_and_no_answer(minilm, squad, tmp_path):
+    broken = copy.deepcopy(minilm)
+    export_bundle(broken, tmp_path / "engines", questions=sample(squad, 1))
+    # Weights that became infinite after the export: the bundle is sealed anew, as by one who knows how.
+    bundle = Bundle.open(tmp_path / "engines")
+    content = bytearray((bundle.folder / "onnx/weights.bin").read_bytes())
+    content[:] = b"\x00\x00\x80\x7f" * (len(content) // 4)
+    (bundle.folder / "onnx/weights.bin").write_bytes(content)
+    files = {**bundle.manifest.files, "onnx/weights.bin": hash_file(bundle.folder / "onnx/weights.bin")}
+    Bundle.create(bundle.folder, replace(bundle.manifest, files=files))
+    for threshold in (None, 0):
+        with pytest.raises(BundleError, match="are not numbers"):
+            QAPipeline(tmp_path / "engines", threshold=threshold)(QUESTION, PASSAGE)
+
+
+def test_whatever_goes_wrong_inside_is_an_error_of_ours(minilm_bundle, monkeypatch):
+    qa = QAPipeline(minilm_bundle)
+    for raised, said in (
+        (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero. This is not your fault"),
+        (MemoryError(), "not enough memory"),
+        (RecursionError(), "nested too deeply"),
+    ):
+        monkeypatch.setattr(Answerer, "run", lambda self, windows, raised=raised: (_ for _ in ()).throw(raised))
+        with pytest.raises(BskimError, match=said):
+            qa(QUESTION, PASSAGE)
+    monkeypatch.setattr(Answerer, "run", lambda self, windows: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        qa(QUESTION, PASSAGE)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.5, "high", True])

@@ -75,6 +75,31 @@ def test_a_question_that_fills_the_window_is_refused_with_numbers(maker):
         maker("how " * 70, "It is Ada.", 64, 16)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 300), st.integers(0, 400))
+def test_every_window_but_the_last_brings_at_least_half_of_its_room(maker, question_tokens, doc_stride):
+    question = "who " * question_tokens
+    windows = maker(question, "word " * 1500, 384, doc_stride)
+    room = 384 - windows[0].question_length - 1
+    new = [int(w.is_passage.sum()) for w in windows]
+    shared = [len(set(own(a)) & set(own(b))) for a, b in pairwise(windows)]
+    assert all(s == min(doc_stride, room // 2) for s in shared)
+    assert len(windows) <= 1 + -(-(sum(new) - sum(shared)) // (room - room // 2))
+
+
+def own(window) -> list[tuple[int, int]]:
+    """Return the offsets of a window's passage tokens."""
+    return [span for i, span in zip(window.encoding.sequence_ids, window.encoding.offsets, strict=True) if i == 1]
+
+
+def test_more_windows_than_allowed_are_refused_with_what_to_change(maker):
+    assert len(maker("who?", "word " * 1000, 128, 32, max_windows=20)) <= 20
+    with pytest.raises(
+        InputError, match=r"makes \d+ windows, more than max_windows 5\. Raise max_windows, raise max_seq"
+    ):
+        maker("who?", "word " * 1000, 128, 32, max_windows=5)
+
+
 def test_a_stride_that_the_question_leaves_no_room_for_is_shortened(maker):
     windows = maker("how " * 20, "word " * 100, 64, 60)
     assert len(windows) > 1
