@@ -35,7 +35,7 @@ class Report:
             return
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"'{path}' cannot be read as JSON ({error}). Name another file.") from None
         if not isinstance(found, dict) or found.get("kind") != KIND:
             raise InputError(f"'{path}' is there and was not written by this command. Name another file.")
@@ -55,7 +55,11 @@ class Report:
     def save(self) -> None:
         """Write the file."""
         if self._path:
-            write_json(self._path, {"kind": KIND, "unavailable": self.unavailable, "results": self.results})
+            write_json(self._path, self.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what the file holds."""
+        return {"kind": KIND, "unavailable": self.unavailable, "results": self.results}
 
 
 def print_results(console: Console, results: Sequence[dict[str, Any]]) -> None:
@@ -76,7 +80,7 @@ def print_results(console: Console, results: Sequence[dict[str, Any]]) -> None:
                 if "error" in row:
                     if row["error"] not in reasons:
                         reasons.append(row["error"])
-                    figures = [f"failed [{reasons.index(row['error']) + 1}]".replace("[", r"\["), *4 * ("",)]
+                    figures = [f"failed [{reasons.index(row['error']) + 1}]", *4 * ("",)]
                 else:
                     keys = ("speedup_time", "speedup_macs", "measured_over_macs")
                     ratios = [f"{row[key]:.2f}" if key in row else "-" for key in keys]

@@ -7,14 +7,16 @@ report.json         the evidence that the graphs do what PyTorch does
 engines/            what was compiled from the graphs ahead of time; a cache, to be deleted at will
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bskim_export.atomic import write_atomic, write_json
+from bskim_export.atomic import check_output, write_atomic, write_json
 from bskim_export.bundle.checks import TOKENIZER, WEIGHTS, check_manifest
+from bskim_export.bundle.evidence import is_still_at, locked_folder, own_evidence, with_calibration
 from bskim_export.bundle.integrity import RECOPY, find_fault, hash_file, read_small, stamp_files
 from bskim_export.bundle.manifest import EngineSet, Manifest, Model
 from bskim_export.bundle.manifest_file import MANIFEST, decode, encode, require_seal
@@ -42,6 +44,7 @@ class Bundle:
         self.folder = folder
         self.manifest = manifest
         self._stamps = stamp_files(folder, manifest.files)
+        self._weights: bytes | None = None
 
     @classmethod
     def open(cls, folder: str | Path, *, verify: bool = True) -> "Bundle":
@@ -104,6 +107,32 @@ class Bundle:
         """Return the path of a file that the manifest names."""
         return self.folder / name
 
+    def read(self, name: str) -> bytes:
+        """Return the content of a file that the manifest names, checked: what was checked is what is returned.
+
+        Raises:
+            BundleError: it is not as export wrote it, or cannot be read.
+        """
+        path = self.folder / name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise BundleError(f"'{path}' cannot be read ({error.strerror}). {RECOPY}") from error
+        if hashlib.sha256(content).hexdigest() != self.manifest.files[name]:
+            raise BundleError(f"'{path}' is damaged: its SHA-256 differs from the manifest's. {RECOPY}")
+        return content
+
+    def read_weights(self) -> bytes:
+        """Return what `read` returns for the weights. All graphs share them: they stay until `release_weights`."""
+        weights = self._weights
+        if weights is None:
+            weights = self._weights = self.read(WEIGHTS)
+        return weights
+
+    def release_weights(self) -> None:
+        """Let go of the weights that `read_weights` read; a later call reads them again."""
+        self._weights = None
+
     def require_unchanged(self) -> None:
         """Raise BundleError unless the files are still those that were opened. Reads none of them.
 
@@ -119,9 +148,51 @@ class Bundle:
     def read_report(self) -> dict[str, Any]:
         """Return what report.json says; nothing if there is none.
 
+        The evidence of a threshold calibration is left out if it is for other thresholds than the bundle has.
+
         Raises:
             BundleError: it cannot be read.
         """
+        return own_evidence(self._read_whole_report(), self.manifest.thresholds)
+
+    def write_report(self, name: str, evidence: Mapping[str, Any]) -> None:
+        """Write evidence into report.json under `name`, beside what else is there."""
+        write_json(self.folder / REPORT, {**self._read_whole_report(), name: evidence})
+
+    def check_calibratable(self) -> None:
+        """Raise OutputError or BundleError if `write_calibration` could not do its work now. Changes nothing: to be
+        called before hours of work."""
+        check_output(self.folder / MANIFEST)
+        check_output(self.folder / REPORT)
+        self._read_whole_report()
+
+    def write_calibration(self, thresholds: Mapping[int, float], evidence: Mapping[str, Any]) -> "Bundle":
+        """Write calibrated thresholds into manifest.json and their evidence into report.json; return the new bundle.
+
+        The evidence names its thresholds, and what was there before stays beside it. So `read_report` gives the
+        evidence of the thresholds that the bundle has, before, after, and after a kill between the two. One process
+        writes at a time.
+
+        Raises:
+            BundleError: thresholds that do not fit, or an export has put another bundle there meanwhile; it is as it
+                was.
+            OutputError, DiskFullError: the files cannot be written.
+        """
+        manifest = replace(self.manifest, thresholds=dict(thresholds))
+        check_manifest(manifest, str(self.folder / MANIFEST))
+        with locked_folder(self.folder) as folder:
+            before = self._require_current()
+            report = with_calibration(self._read_whole_report(), before.thresholds, manifest.thresholds, evidence)
+            # Into the open directory: an export may put another bundle there at any moment, and remove this one.
+            try:
+                write_json(Path(REPORT), report, within=folder)
+                _write_manifest(Path(), manifest, folder)
+            finally:
+                if not is_still_at(folder, self.folder):
+                    raise BundleError(_replaced(self.folder))
+        return Bundle(self.folder, manifest)
+
+    def _read_whole_report(self) -> dict[str, Any]:
         path = self.folder / REPORT
         try:
             found = json.loads(read_small(path, LARGEST_MANIFEST))
@@ -135,36 +206,17 @@ class Bundle:
             raise BundleError(f"'{path}' holds no object. Delete it or copy it again.")
         return found
 
-    def write_report(self, name: str, evidence: Mapping[str, Any]) -> None:
-        """Write evidence into report.json under `name`, beside what else is there."""
-        write_json(self.folder / REPORT, {**self.read_report(), name: evidence})
-
-    def write_calibration(self, thresholds: Mapping[int, float], evidence: Mapping[str, Any]) -> "Bundle":
-        """Write calibrated thresholds into manifest.json and their evidence into report.json; return the new bundle.
-
-        The manifest comes last: until then the bundle runs as before, and a kill between the two is healed by calling
-        again.
-
-        Raises:
-            BundleError: thresholds that do not fit, or an export has put another bundle there meanwhile; it is as it
-                was.
-        """
-        manifest = replace(self.manifest, thresholds=dict(thresholds))
-        check_manifest(manifest, str(self.folder / MANIFEST))
-        self._require_current()
-        self.write_report("calibration", evidence)
-        _write_manifest(self.folder, manifest)
-        return Bundle(self.folder, manifest)
-
     def _require_intact(self, named: Path) -> None:
         fault = find_fault(self.folder, self.manifest.files)
         if fault:
             self._require_current()  # if another bundle took its place, that is why
             raise BundleError(f"{fault.replace(str(self.folder), str(named))} {RECOPY}")
 
-    def _require_current(self) -> None:
-        if _read_manifest(self.folder, self.folder).files != self.manifest.files:
+    def _require_current(self) -> Manifest:
+        found = _read_manifest(self.folder, self.folder)
+        if found.files != self.manifest.files:
             raise BundleError(_replaced(self.folder))
+        return found
 
 
 def _read_manifest(folder: Path, named: Path) -> Manifest:
@@ -182,8 +234,8 @@ def _read_manifest(folder: Path, named: Path) -> Manifest:
     return manifest
 
 
-def _write_manifest(folder: Path, manifest: Manifest) -> None:
-    write_atomic(folder / MANIFEST, lambda stream: stream.write(encode(manifest)))
+def _write_manifest(folder: Path, manifest: Manifest, within: int | None = None) -> None:
+    write_atomic(folder / MANIFEST, lambda stream: stream.write(encode(manifest)), within=within)
 
 
 def _replaced(folder: Path) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bskim_export.atomic import DISK_FULL_ERRNOS, check_folder
+from bskim_export.bundle.evidence import locked_folder
 from bskim_export.bundle.manifest_file import MANIFEST
 from bskim_export.bundle.ownership import find_foreign, has_only_remains, is_mount_point
 from bskim_export.errors import BundleError, OutputError
@@ -15,9 +16,6 @@ from bskim_export.locks import is_temporary, take_lock, temporary_name
 
 PARTIAL = "partial"
 OLD = "old"
-PATIENCE = 60
-"""Seconds to wait for another export that is putting its bundle into the same mount point."""
-
 LOOKS = 100
 """Times to look at a directory that others replace meanwhile."""
 
@@ -166,7 +164,7 @@ def _swap(partial: Path, target: Path) -> None:
 
 def _swap_contents(partial: Path, target: Path) -> None:
     """Put what is in `partial` into the place of what is in `target`, which is a mount point."""
-    with _locked(target):
+    with locked_folder(target):
         old = target / temporary_name(target.name, OLD)
         old.mkdir()
         try:
@@ -178,17 +176,6 @@ def _swap_contents(partial: Path, target: Path) -> None:
             _bring_contents_back(old, target)
             raise
         shutil.rmtree(old, ignore_errors=True)
-
-
-@contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    descriptor = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if take_lock(descriptor, PATIENCE) is False:
-            raise BundleError(f"Another process has been writing to '{target}' for a minute. Try again.")
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _manifest_first(names: Iterator[str] | list[str]) -> list[str]:
@@ -244,7 +231,7 @@ def _is_bundle_or_empty(path: Path) -> bool:
 
 def _clear_inside(old: Path, target: Path) -> None:
     """Finish or undo what an export that was killed while it filled a mount point had begun."""
-    with _locked(target):
+    with locked_folder(target):
         if not old.is_dir():
             return
         if (target / MANIFEST).exists():

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bskim_export.calibrate.simulate import Outcome, Simulator
+from bskim_export.calibrate.summary import standard_error
 from bskim_export.calibrate.threshold_path import ThresholdPath, find_threshold_path
 
 ATTEMPTS = 8
@@ -86,8 +87,8 @@ def choose(
         if drop <= max_f1_drop or point == 0:
             break
         point = _safer(simulated, point, max_f1_drop / drop) if len(attempts) < ATTEMPTS else 0
-    error = crossed[point].std() / np.sqrt(crossed.shape[1])
-    return Budget(path, point, outcome, attempts, float(crossed[point].mean()), float(error))
+    error = standard_error(crossed[point]) if point > 0 else 0.0
+    return Budget(path, point, outcome, attempts, float(crossed[point].mean()), error)
 
 
 def _drops_on(judged: Simulator, searched: Simulator, path: ThresholdPath) -> npt.NDArray[np.float64]:

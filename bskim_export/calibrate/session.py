@@ -4,7 +4,6 @@ Every step that takes long is kept in a work directory, so that the same call af
 with the same thresholds, bit for bit.
 """
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from bskim_export.calibrate.budget import choose, dense_f1
 from bskim_export.calibrate.certify import candidates, certify
+from bskim_export.calibrate.counts import check_counts, draw
 from bskim_export.calibrate.curve import measure_points, measured_points, trade_off
 from bskim_export.calibrate.latency import WINDOWS, measure_price, measure_seconds
 from bskim_export.calibrate.needed_blocks import occurrences
@@ -90,6 +90,7 @@ class Session:
         self._root = work_dir
         self._progress = progress
         self.calibration, self.held_out = draw(questions, recipe)
+        self._available = len(questions)
         self._price: dict[str, Any] | None = None
         self._records: dict[Path, Record] = {}
         self.layers = bundle.skim_layers
@@ -99,9 +100,12 @@ class Session:
         """Choose thresholds and return the evidence; its "thresholds" are what the bundle should have.
 
         Raises:
-            InputError: the recipe has no goal, a question cannot be run, none has an answer, or there are too few
-                for the promised risk.
+            InputError: the recipe has no goal, a question cannot be run, none has an answer, or there are too few for
+                anything or for the promised risk.
         """
+        if self._recipe.max_f1_drop is None:
+            self._risk()
+        warnings = check_counts(self._available, len(self.calibration), len(self.held_out), self._recipe)
         if self._recipe.objective == "latency":
             self._price = self._measure_price()
         if self._recipe.max_f1_drop is not None:
@@ -117,6 +121,7 @@ class Session:
             "options": asdict(self._answerer.options),
             "thresholds": by_layer(self.layers, thresholds),
             "machine": self._machine,
+            "warnings": warnings,
             "price": self._price,
             **evidence,
         }
@@ -271,15 +276,3 @@ class Session:
 
     def _step(self, what: str, total: int, done: int) -> None:
         self._progress(what, done, total)
-
-
-def draw(questions: Sequence[Question], recipe: Recipe) -> tuple[list[Question], list[Question]]:
-    """Return the questions to calibrate thresholds on, and held-out ones, drawn at random without replacement.
-
-    A data set that is smaller than both together holds out a quarter at most.
-    """
-    total = min(len(questions), recipe.sample + recipe.held_out)
-    held_out = recipe.held_out if total == recipe.sample + recipe.held_out else min(recipe.held_out, total // 4)
-    drawn = random.Random(recipe.seed).sample(list(questions), total)
-    cut = min(recipe.sample, total - held_out)
-    return drawn[:cut], drawn[cut : cut + held_out]

@@ -3,7 +3,6 @@ depend on."""
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,9 @@ from bskim_export.atomic import write_atomic, write_json
 
 SHARD = 32
 """Questions of one file: the most work that a kill can cost."""
+
+DIGEST = "digest"
+"""The name in a file under which the SHA-256 of its arrays is."""
 
 Item = TypeVar("Item")
 Arrays = dict[str, npt.NDArray[Any]]
@@ -33,10 +35,12 @@ def fingerprint(value: Any) -> str:
 
 
 def remembered(path: Path, compute: Callable[[], Any]) -> Any:
-    """Return the JSON in `path`; if there is none, compute it and write it there."""
-    if not path.is_file():
-        write_json(path, compute())
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Return the value that `path` holds; if it holds none that is whole, compute it and write it there, as JSON."""
+    found = _load_value(path)
+    if found is None:
+        found = json.loads(json.dumps(compute()))  # as it will be read
+        write_json(path, {"value": found, "fingerprint": fingerprint(found)})
+    return found
 
 
 def shards(
@@ -57,12 +61,33 @@ def shards(
 
 
 def _save(arrays: Arrays, stream: BinaryIO) -> None:
-    np.savez(stream, allow_pickle=False, **arrays)
+    np.savez(stream, allow_pickle=False, **arrays, **{DIGEST: np.array(_digest(arrays))})
 
 
 def _load(path: Path) -> Arrays | None:
+    """Return the arrays of a file, or None if it is absent, cut short or spoiled: then they are computed again."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # absent, or cut short by a full disk
+            arrays = {name: file[name] for name in file.files}
+    except Exception:  # whatever zipfile, zlib and NumPy say of other people's bytes
         return None
+    digest = arrays.pop(DIGEST, None)
+    return arrays if digest is not None and str(digest) == _digest(arrays) else None
+
+
+def _digest(arrays: Arrays) -> str:
+    """Return the SHA-256 of arrays, their names, types and shapes."""
+    whole = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        whole.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        whole.update(np.ascontiguousarray(array).tobytes())
+    return whole.hexdigest()
+
+
+def _load_value(path: Path) -> Any:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    whole = isinstance(found, dict) and found.get("fingerprint") == fingerprint(found.get("value"))
+    return found["value"] if whole else None

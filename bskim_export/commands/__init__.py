@@ -5,6 +5,7 @@ from importlib import import_module
 import click
 
 from bskim_export.commands.common import SETTINGS, with_version
+from bskim_export.commands.guard import GuardedGroup
 
 USER_COMMANDS = {
     "export": "Split a model into stages, export them to ONNX, and measure their parity with PyTorch.",
@@ -29,7 +30,7 @@ MAINTAINER_COMMANDS = {
 COMMANDS = USER_COMMANDS | MAINTAINER_COMMANDS
 
 
-class _Lazy(click.Group):
+class _Lazy(GuardedGroup):
     """A group whose help is made without importing any of its commands."""
 
     def list_commands(self, context: click.Context) -> list[str]:

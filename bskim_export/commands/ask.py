@@ -7,33 +7,51 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
-from bskim_export.commands.common import backend_options, bundle_argument, command, console, open_for, threshold_option
+from bskim_export.commands.common import (
+    align_option,
+    backend_options,
+    bundle_argument,
+    command,
+    deliver,
+    json_option,
+    open_for,
+    threshold_option,
+    write_report,
+)
+from bskim_export.commands.terminal import console
+from bskim_export.commands.types import Named, Whole
 from bskim_export.errors import InputError
 
 if TYPE_CHECKING:
     from bskim_export.runtime.scoring import Answer
 
-_SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+_SUBSCRIPT: dict[int, int] = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 @command
 @bundle_argument
 @click.option("--question", required=True, help="The question.")
 @click.option("--context", help="The passage.")
-@click.option(
-    "--file", "path", type=click.Path(path_type=Path), help="A text file with the passage; - for standard input."
-)
+@click.option("--file", "path", type=Named(), help="A text file with the passage; - for standard input.")
+@click.option("--top-k", type=Whole(min=1), default=1, show_default=True, metavar="N", help="Answers, best first.")
+@click.option("--handle-impossible-answer", "impossible", is_flag=True, help="Let the passage have no answer.")
+@align_option
 @threshold_option
 @backend_options
+@json_option
 def main(
     bundle: Path,
     question: str,
     context: str | None,
     path: Path | None,
+    top_k: int,
+    impossible: bool,
+    align_to_words: bool,
     threshold: float | None,
     threads: int | None,
     precision: str,
     backend_name: str | None,
+    json_path: Path | None,
 ) -> None:
     """Answer a question from BUNDLE (default: engines/).
 
@@ -44,18 +62,57 @@ def main(
 
     context = _read_passage(context, path)
     qa = QAPipeline(bundle, threshold=threshold, backend=open_for(bundle, backend_name, threads, precision))
-    answer = qa.run(question=question, context=context, return_skim=True)
-    console.print(Text.assemble(("Question  ", "bold"), question))
-    console.print(render_passage(context, answer))
-    skipped = sum(s["end"] - s["start"] for s in answer["skipped"])
-    console.print(
-        Text.assemble(("Answer    ", "bold"), (answer["answer"], "bold green"), f"  (score {answer['score']:.3f})")
+    found = qa.run(
+        question=question,
+        context=context,
+        top_k=top_k,
+        handle_impossible_answer=impossible,
+        align_to_words=align_to_words,
+        return_skim=True,
     )
-    console.print(f"Skimmed   {skipped} of {len(context)} characters", highlight=False)
+    answers = found if isinstance(found, list) else [found]
+    skipped = answers[0].get("skipped", [])
+    report = {
+        "question": question,
+        "answers": [{name: value for name, value in one.items() if name != "skipped"} for one in answers],
+        "skipped": skipped,
+    }
+    passage = context
+    deliver(lambda: _show(question, passage, answers), lambda: write_report(json_path, report))
 
 
-def render_passage(context: str, answer: "Answer") -> Text:
-    """Return the passage with each skimmed range dimmed, in brackets and with its layer, and the answer marked."""
+def _show(question: str, context: str, answers: "list[Answer]") -> None:
+    best = answers[0]
+    skipped = best.get("skipped", [])
+    console.print(Text.assemble(("Question  ", "bold"), question))
+    console.print(render_passage(context, best, _marks(console.encoding)))
+    for number, answer in enumerate(answers):
+        text = (answer["answer"], "bold green") if answer["answer"] else ("none", "yellow")
+        title = "Answer" if number == 0 else "or"
+        console.print(Text.assemble((f"{title:<10}", "bold"), text, f"  (score {answer['score']:.3f})"))
+    characters = sum(s["end"] - s["start"] for s in skipped)
+    console.print(f"Skimmed   {characters} of {len(context)} characters")
+
+
+def _marks(encoding: str) -> tuple[str, str, dict[int, int]]:
+    """Return what stands before and after a skimmed range, and how the digits of its layer are written."""
+    try:
+        "⟨⟩₀".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return "<", ">", {}
+    return "⟨", "⟩", _SUBSCRIPT
+
+
+def render_passage(
+    context: str, answer: "Answer", marks: tuple[str, str, dict[int, int]] = ("⟨", "⟩", _SUBSCRIPT)
+) -> Text:
+    """Return the passage with each skimmed range dimmed, in brackets and with its layer, and the answer marked.
+
+    Args:
+        marks: the two brackets, and a table for the digits of the layer
+    """
+    before = marks[0]
+    after = marks[1]
     passage = Text(context)
     passage.stylize("bold green", answer["start"], answer["end"])
     shown = Text()
@@ -64,8 +121,8 @@ def render_passage(context: str, answer: "Answer") -> Text:
         start = skipped["start"]
         end = skipped["end"]
         passage.stylize("dim", start, end)
-        shown.append_text(passage[done:start]).append("⟨", "cyan")
-        shown.append_text(passage[start:end]).append(f"⟩{str(skipped['layer']).translate(_SUBSCRIPT)}", "cyan")
+        shown.append_text(passage[done:start]).append(before, "cyan")
+        shown.append_text(passage[start:end]).append(f"{after}{str(skipped['layer']).translate(marks[2])}", "cyan")
         done = end
     return shown.append_text(passage[done:])
 

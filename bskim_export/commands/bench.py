@@ -2,25 +2,32 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bskim_export.atomic import write_json
 from bskim_export.commands.common import (
+    align_option,
     backend_options,
     bundle_argument,
     command,
-    console,
+    deliver,
+    impossible_option,
     json_option,
     limit_option,
     max_seq_len_option,
-    note,
     open_for,
     parse_numbers,
+    progress_bar,
     seed_option,
     threshold_option,
+    write_report,
 )
+from bskim_export.commands.terminal import console, note
+from bskim_export.commands.types import Named, Whole
+
+if TYPE_CHECKING:
+    from bskim_export.backends.base import Backend
 
 
 @command
@@ -37,12 +44,14 @@ from bskim_export.commands.common import (
 @seed_option
 @click.option(
     "--batch-size",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=8,
     show_default=True,
     help="Windows that run together when throughput is measured.",
 )
 @max_seq_len_option
+@align_option
+@impossible_option
 @backend_options
 @threshold_option
 @click.option(
@@ -52,7 +61,7 @@ from bskim_export.commands.common import (
     help="Impose the share of each window's passage blocks kept after each layer, best-scored first (the "
     "last share serves all later layers). Measures speed only: the answers mean nothing.",
 )
-@click.option("--baseline", type=click.Path(path_type=Path), metavar="BUNDLE", help="Another bundle, say of a finer "
+@click.option("--baseline", type=Named(), metavar="BUNDLE", help="Another bundle, say of a finer "
               "precision, whose dense model is one more row; speed-ups are then over that.")  # fmt: skip
 @click.option("--warm-up", is_flag=True, help="Run everything once before measuring, for the times of a process that "
               "has been up for long. OpenVINO compiles kernels for every new shape.")  # fmt: skip
@@ -64,6 +73,8 @@ def main(
     seed: int,
     batch_size: int,
     max_seq_len: int | None,
+    align_to_words: bool,
+    impossible: bool | None,
     threads: int | None,
     precision: str,
     backend_name: str | None,
@@ -81,9 +92,6 @@ def main(
     Answers are scored as SQuAD 1.1 and MRQA define it; if the data set has questions without an answer, as SQuAD 2.0
     does, and the model may then answer nothing.
     """
-    from rich.progress import Progress
-
-    from bskim_export.bench.report import print_table
     from bskim_export.bench.rows import make_rows, measure, paper_speedup, summarise
     from bskim_export.data.question import sample
     from bskim_export.data.readers import read_questions
@@ -98,15 +106,21 @@ def main(
         notes.append(line)
 
     found = read_questions(dataset, on_note)
-    impossible = any(not q.gold for q in found)
+    if impossible is None:
+        impossible = any(not q.gold for q in found)
     questions = sample(found, limit, seed)
     backend = open_for(bundle, backend_name, threads, precision)
     pipeline = QAPipeline(bundle, threshold=threshold, backend=backend)
-    options = pipeline.options(max_seq_len=max_seq_len, batch_size=batch_size, handle_impossible_answer=impossible)
+    options = pipeline.options(
+        max_seq_len=max_seq_len,
+        batch_size=batch_size,
+        handle_impossible_answer=impossible,
+        align_to_words=align_to_words,
+    )
     other = QAPipeline(baseline, threshold=0, backend=backend) if baseline else None
     rows = make_rows(pipeline.answerer(options), keep_schedule, other.answerer(options) if other else None)
     over = rows[-1] if baseline else rows[1]
-    with Progress(console=console) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("Measuring", total=2 * len(questions))
         measure(rows, questions, lambda: bar.advance(task), warm_up)
     report: dict[str, Any] = {
@@ -128,12 +142,27 @@ def main(
         "rows": [summarise(row, over, backend.name) for row in rows],
         "speedup_macs_over_padded_512": paper_speedup(rows[-2] if baseline else rows[-1]),
     }
-    if json_path:
-        write_json(json_path, report)
+
+    def show() -> None:
+        _show(report, dataset, batch_size, over.name, backend, keep_schedule)
+
+    deliver(show, lambda: write_report(json_path, report))
+
+
+def _show(
+    report: dict[str, Any],
+    dataset: str,
+    batch_size: int,
+    over: str,
+    backend: "Backend",
+    keep_schedule: list[float] | None,
+) -> None:
+    from bskim_export.bench.report import print_table
+
     graphs = "" if report["graphs"] == "fp32" else f"graphs in {report['graphs']}, "
     where = f"{graphs}{backend.name} {backend.precision}, {backend.threads} threads"
-    title = f"{report['model']} on {dataset}, {len(questions)} questions, {where}"
-    print_table(console, report["rows"], title, batch_size, over.name)
+    title = f"{report['model']} on {dataset}, {report['dataset']['questions']} questions, {where}"
+    print_table(console, report["rows"], title, batch_size, over)
     console.print(
         "Counted as the paper counts, against windows padded to 512: "
         f"{report['speedup_macs_over_padded_512']:.2f}x fewer MACs, most of it for padding."

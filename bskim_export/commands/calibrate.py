@@ -11,12 +11,13 @@ from bskim_export.commands.common import (
     bundle_argument,
     calibration_folder,
     command,
-    console,
-    errors,
+    deliver,
     max_seq_len_option,
-    note,
     open_for,
+    work_dir_option,
 )
+from bskim_export.commands.terminal import console, errors, note
+from bskim_export.commands.types import OutputFile, Real, Whole
 from bskim_export.errors import InputError
 
 
@@ -27,22 +28,21 @@ from bskim_export.errors import InputError
 @click.option("--dataset", metavar="SPEC", help="Questions with answers: squad (the packaged dev set), a file, ...; "
               "see docs/datasets.md. Best are passages that the model was not trained on, other than those that you "
               "report scores on.")  # fmt: skip
-@click.option("--max-f1-drop", type=float, metavar="POINTS", help="The cheapest thresholds that cost at most this much "
-              "F1.")  # fmt: skip
-@click.option("--risk", type=float, metavar="SHARE", help="Instead: at most this share of questions may lose an answer "
-              "block that they needed ...")  # fmt: skip
-@click.option("--confidence", type=float, help="... with this confidence.  [default: 0.95]")
+@click.option("--max-f1-drop", type=Real(), metavar="POINTS", help="The cheapest thresholds that cost at most this "
+              "much F1.")  # fmt: skip
+@click.option("--risk", type=Real(), metavar="SHARE", help="Instead: at most this share of questions may lose an "
+              "answer block that they needed ...")  # fmt: skip
+@click.option("--confidence", type=Real(), help="... with this confidence.  [default: 0.95]")
 @click.option("--objective", type=click.Choice(["macs", "latency"]), help="The cost to save: multiply-accumulates, or "
               "measured time on this machine.  [default: macs]")  # fmt: skip
-@click.option("--sample", type=int, metavar="N", help="Questions to calibrate thresholds on, drawn at random.  "
+@click.option("--sample", type=Whole(), metavar="N", help="Questions to calibrate thresholds on, drawn at random.  "
               "[default: 1000]")  # fmt: skip
-@click.option("--held-out", type=int, metavar="N", help="Further questions, only to report on.  [default: 500]")
-@click.option("--seed", type=int, help="Seed of the draw.  [default: 42]")
+@click.option("--held-out", type=Whole(), metavar="N", help="Further questions, only to report on.  [default: 500]")
+@click.option("--seed", type=Whole(), help="Seed of the draw.  [default: 42]")
 @max_seq_len_option
-@click.option("--curve", type=click.Path(path_type=Path), metavar="FILE", help="Write the whole trade-off, F1 against "
+@click.option("--curve", type=OutputFile(), metavar="FILE", help="Write the whole trade-off, F1 against "
               "MACs and measured time: FILE.json, and for an .svg, .png or .pdf the picture beside it.")  # fmt: skip
-@click.option("--work-dir", type=click.Path(path_type=Path), metavar="DIR", help="Keeps finished work, so that an "
-              "interrupted threshold calibration goes on where it was.  [default: BUNDLE.calibration]")  # fmt: skip
+@work_dir_option
 @backend_options
 def main(
     bundle: Path,
@@ -62,8 +62,8 @@ def main(
       bskim-calibrate engines/ --dataset held_out.json --risk 0.02 --sample 2000
       bskim-calibrate engines/ --recipe squad --curve curve.svg
     """
-    from bskim_export.atomic import write_json
-    from bskim_export.bundle.bundle import MANIFEST, REPORT
+    from bskim_export.atomic import check_folder, check_output, write_json
+    from bskim_export.bundle.bundle import MANIFEST, REPORT, Bundle
     from bskim_export.calibrate.plot import SUFFIXES, check_plotting, plot_curve
     from bskim_export.calibrate.recipes import Recipe, load_recipe, override
     from bskim_export.calibrate.session import Session
@@ -78,24 +78,36 @@ def main(
         check_plotting()
     elif curve and curve.suffix != ".json":
         raise InputError(f"--curve writes .json, {', '.join(SUFFIXES)}; '{curve}' is neither.")
+    # What is written at the end is looked at now: it may be hours until then.
+    work = work_dir or calibration_folder(bundle)
+    check_folder(work)
+    if curve:
+        check_output(curve.with_suffix(".json"))
+    Bundle.open(bundle, verify=False).check_calibratable()
     backend = open_for(bundle, backend_name, threads, precision)
     machine = f"{backend.name} {backend.version}, {backend.precision}, {backend.threads} threads"
     pipeline = QAPipeline(bundle, backend=backend)
     questions = answerable(read_questions(chosen.dataset, note))
     try:
-        with Steps(console) as steps:
-            session = Session(pipeline, questions, chosen, work_dir or calibration_folder(bundle), machine, steps)
+        with Steps() as steps:
+            session = Session(pipeline, questions, chosen, work, machine, steps)
             evidence = session.calibrate()
             trade_off = session.curve() if curve else {}
     except KeyboardInterrupt:
         errors.print("Interrupted; the bundle is as it was. The same command goes on from here.")
         sys.exit(130)
-    if curve:
-        write_json(curve.with_suffix(".json"), trade_off)
-        if curve.suffix != ".json":
-            plot_curve(trade_off, curve)
-    pipeline.bundle.write_calibration(evidence["thresholds"], evidence)
-    print_evidence(console, evidence)
-    console.print(f"Thresholds: {bundle / MANIFEST}. Evidence: {bundle / REPORT}.", highlight=False)
-    if curve:
-        console.print(f"Curve: {curve}.", highlight=False)
+    for warning in evidence["warnings"]:
+        note(warning)
+
+    def write() -> None:
+        pipeline.bundle.write_calibration(evidence["thresholds"], evidence)
+        console.print(f"Thresholds: {bundle / MANIFEST}. Evidence: {bundle / REPORT}.")
+
+    def write_curve() -> None:
+        if curve:
+            write_json(curve.with_suffix(".json"), trade_off)
+            if curve.suffix != ".json":
+                plot_curve(trade_off, curve)
+            console.print(f"Curve: {curve}.")
+
+    deliver(lambda: print_evidence(console, evidence), write, write_curve)

@@ -15,7 +15,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from bskim_export.commands.common import note
+from bskim_export.commands.terminal import errors, loudness, note
 from bskim_export.data.question import Question
 from bskim_export.errors import InputError
 
@@ -37,9 +37,9 @@ def answerable(questions: list[Question]) -> list[Question]:
 class Steps(Progress):
     """A bar for each step; a call says which step has just done how much out of how much."""
 
-    def __init__(self, console: Console):
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        super().__init__(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        super().__init__(*columns, TimeRemainingColumn(), console=errors, disable=loudness.quiet)
         self._current: dict[str, TaskID] = {}
 
     def __call__(self, what: str, done: int, total: int) -> None:
@@ -60,8 +60,9 @@ def print_evidence(console: Console, evidence: dict[str, Any]) -> None:
     price = evidence["price"]
     if price and price["error"] > 0.1:
         console.print(
-            f"[yellow]Timings were noisy:[/yellow] the fitted prices miss the measured times by {price['error']:.0%} "
-            "(median). Calibrate on a quiet machine, or delete the work directory and try again."
+            f"Timings were noisy: the fitted prices miss the measured times by {price['error']:.0%} (median). "
+            "Calibrate on a quiet machine, or delete the work directory and try again.",
+            style="yellow",
         )
 
 
@@ -117,7 +118,6 @@ def _print_budget(console: Console, evidence: dict[str, Any]) -> None:
     console.print(
         f"Expected on other questions, by two-fold estimate: an F1 drop of {evidence['expected_f1_drop']:.2f} "
         f"± {error:.2f}.",
-        highlight=False,
     )
     if error > evidence["recipe"]["max_f1_drop"] > 0:
         console.print(

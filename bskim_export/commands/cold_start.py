@@ -9,7 +9,9 @@ from pathlib import Path
 import click
 
 from bskim_export.bundle.bundle import Bundle
-from bskim_export.commands.common import bundle_argument, command, console
+from bskim_export.commands.common import bundle_argument, command
+from bskim_export.commands.terminal import console
+from bskim_export.commands.types import Whole
 from bskim_export.errors import BskimError
 
 SCRIPT = """
@@ -22,7 +24,7 @@ assert answer["answer"]
 
 @command
 @bundle_argument
-@click.option("--repeats", type=click.IntRange(min=1), default=7, show_default=True, help="Processes to start.")
+@click.option("--repeats", type=Whole(min=1), default=7, show_default=True, help="Processes to start.")
 def main(bundle: Path, repeats: int) -> None:
     """Print the median, least and most of several cold starts of BUNDLE (default: engines/)."""
     folder = Bundle.open(bundle).folder  # a bundle that cannot be used is one clear error here, and a traceback there
@@ -36,5 +38,4 @@ def main(bundle: Path, repeats: int) -> None:
     console.print(
         f"Process start to first answer: median {statistics.median(seconds):.2f} s "
         f"({min(seconds):.2f} to {max(seconds):.2f})",
-        highlight=False,
     )

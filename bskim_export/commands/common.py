@@ -1,39 +1,39 @@
-"""Shared by the commands: how a command is made, its errors and notes, and options that several have.
+"""Shared by the commands: how a command is made, its options and arguments that several have, and how results are told.
 
 Imports no numpy, so that `bskim --help` is there at once.
 """
 
-import functools
-import signal
-import sys
+import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.console import Console
 
 import bskim_export
-from bskim_export.errors import BskimError, InputError, missing_extra
+from bskim_export.atomic import write_json
+from bskim_export.commands.guard import Guarded
+from bskim_export.commands.terminal import errors, loudness, note, set_verbose, standard_output
+from bskim_export.commands.types import STDOUT, Named, OutputFile, OutputFolder, Real, Whole
+from bskim_export.errors import InputError, missing_extra
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
+
     from bskim_export.backends.base import Backend
 
-Parameters = ParamSpec("Parameters")
 Number = TypeVar("Number", int, float)
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 """Of the group and of every command."""
 
-console = Console(width=None if sys.stdout.isatty() else 100)
-errors = Console(stderr=True)
-
 with_version = click.version_option(bskim_export.__version__)
 """Adds --version to a command that is made."""
 
-bundle_argument = click.argument("bundle", type=click.Path(path_type=Path), default="engines")
+bundle_argument = click.argument("bundle", type=Named(), default="engines")
 dataset_option = click.option(
     "--dataset",
     default="squad",
@@ -41,45 +41,92 @@ dataset_option = click.option(
     metavar="SPEC",
     help="The questions: squad (the packaged dev set), a file, ...; see docs/datasets.md.",
 )
-seed_option = click.option("--seed", type=int, default=42, show_default=True, help="Seed of the draw.")
+seed_option = click.option("--seed", type=Whole(), default=42, show_default=True, help="Seed of the draw.")
 limit_option = click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="A random sample of N questions.  [default: all]"
+    "--limit", type=Whole(min=1), metavar="N", help="A random sample of N questions.  [default: all]"
 )
 max_seq_len_option = click.option(
-    "--max-seq-len", type=click.IntRange(min=1), help="Positions of a window.  [default: the bundle's]"
+    "--max-seq-len", type=Whole(min=1), help="Positions of a window.  [default: the bundle's]"
 )
 threshold_option = click.option(
-    "--threshold", type=click.FloatRange(0, 1), help="For every layer, instead of the bundle's thresholds."
+    "--threshold", type=Real(0, 1), help="For every layer, instead of the bundle's thresholds."
 )
 json_option = click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures as JSON."
-)
+    "--json", "json_path", type=OutputFile(stdout=True), is_flag=False, flag_value="-", metavar="FILE",
+    help="Write the figures as JSON; to standard output if FILE is - or left out, and the rest to standard error."
+)  # fmt: skip
+work_dir_option = click.option(
+    "--work-dir", type=OutputFolder(), metavar="DIR", help="Keeps finished work, so that an "
+    "interrupted command goes on where it was.  [default: BUNDLE.calibration]"
+)  # fmt: skip
+align_option = click.option(
+    "--align-to-words/--no-align-to-words", default=True, show_default=True,
+    help="Widen answers to whole words. Where a script has no blanks between words, a whole sentence may count as one."
+)  # fmt: skip
+impossible_option = click.option(
+    "--handle-impossible-answer/--no-handle-impossible-answer", "impossible", default=None,
+    help="Whether the empty answer counts as one.  [default: if the data set has questions without an answer]"
+)  # fmt: skip
 
 
 def command(function: Callable[..., None]) -> click.Command:
     """Make a command of a function that has its arguments and options; its docstring is the help.
 
-    The command has -h and --version, and ends with one line where an error is expected; see `handle_errors`.
+    The command has -h, --version, --quiet and --verbose, and ends with one line and an exit code, whatever comes; see
+    `guard`.
     """
-    return with_version(click.command(context_settings=SETTINGS)(handle_errors(function)))
+    made = click.command(cls=Guarded, context_settings=SETTINGS)(function)
+    flags: dict[str, Any] = {"is_flag": True, "expose_value": False, "is_eager": True}
+    made.params += [
+        click.Option(["--quiet", "-q"], **flags, callback=_be_quiet,
+                     help="Show results and errors only: no notes, no progress."),
+        click.Option(["--verbose", "-v"], **flags, callback=_be_verbose,
+                     help="Log what is done, and show where an error came from."),
+    ]  # fmt: skip
+    return with_version(made)
 
 
-def handle_errors(function: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """Turn an expected error into one line and exit code 1, and SIGTERM into Ctrl-C, so that clean-up runs."""
+def _be_quiet(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    loudness.quiet = wanted
 
-    @functools.wraps(function)
-    def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+def _be_verbose(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    loudness.verbose = wanted
+    if wanted:
+        set_verbose()
+
+
+def progress_bar(*columns: "ProgressColumn | str") -> "Progress":
+    """Return a bar on standard error that shows what is done, how far it is, and these columns."""
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    what = TextColumn("{task.description}", markup=False)
+    return Progress(what, BarColumn(), *columns, console=errors, disable=loudness.quiet)
+
+
+def deliver(*steps: Callable[[], object]) -> None:
+    """Do every step, even if one fails: what took an hour must not be lost to a full disk or a closed terminal.
+
+    Raises the first error at the end. Results are printed first and written then.
+    """
+    failed: list[Exception] = []
+    for step in steps:
         try:
-            return function(*args, **kwargs)
-        except BskimError as error:
-            errors.print(f"[red]Error:[/red] {_plain(str(error))}", soft_wrap=True, highlight=False)
-            sys.exit(1)
-        except KeyboardInterrupt:
-            errors.print("Interrupted; nothing is left half-written.")
-            sys.exit(130)
+            step()
+        except Exception as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
 
-    return wrapped
+
+def write_report(path: Path | None, report: Any) -> None:
+    """Write a report as JSON to where --json says, if it says anything."""
+    if path == STDOUT:
+        output = standard_output()
+        output.write(json.dumps(report, indent=2) + "\n")
+        output.flush()
+    elif path:
+        write_json(path, report)
 
 
 @contextmanager
@@ -99,15 +146,10 @@ def needs_extra(extra: str, purpose: str) -> Iterator[None]:
         raise missing_extra(error.name or extra, extra, purpose) from error
 
 
-def note(message: str) -> None:
-    """Print a line that is no error but should be seen: data that a reader dropped, corrected or guessed."""
-    errors.print(f"[yellow]Note:[/yellow] {_plain(message)}", soft_wrap=True, highlight=False)
-
-
 def backend_options(command: Decorated) -> Decorated:
     """Add --backend, --precision and --threads: the arguments of `open_for`."""
     for option in (
-        click.option("--threads", type=click.IntRange(min=1), help="Threads for one operator.  [default: the cores "
+        click.option("--threads", type=Whole(min=1), help="Threads for one operator.  [default: the cores "
                      "that this process may use]"),
         click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
                      help="The precision that the backend computes in."),
@@ -139,7 +181,7 @@ def open_for(bundle: Path, name: str | None, threads: int | None, precision: str
     manifest = Bundle.open(bundle, verify=False).manifest
     backend, reason = choose_backend(manifest, threads)
     if manifest.engines:
-        console.print(f"Runs on {backend.name}: {reason}.", highlight=False, markup=False)
+        note(f"Runs on {backend.name}: {reason}.")
     return backend
 
 
@@ -162,8 +204,11 @@ def parse_numbers(
         if value is None:
             return None
         try:
-            return [kind(part) for part in value.split(",")]
-        except ValueError:
+            numbers = [kind(part) for part in value.split(",")]
+            if not all(map(math.isfinite, numbers)):
+                raise ValueError
+            return numbers
+        except (ValueError, OverflowError):
             raise click.BadParameter(f"expected numbers separated by commas, got '{value}'") from None
 
     return callback
@@ -175,7 +220,3 @@ def parse_capability(text: str) -> tuple[int, int]:
     if not (dot and major.isdigit() and minor.isdigit()):
         raise InputError(f"A compute capability is a number like 8.9, got '{text}'.")
     return int(major), int(minor)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

@@ -7,31 +7,37 @@ from typing import Any
 
 import click
 
-from bskim_export.atomic import write_json
 from bskim_export.commands.common import (
+    align_option,
     backend_options,
     bundle_argument,
     command,
-    console,
     dataset_option,
+    deliver,
+    impossible_option,
     json_option,
     limit_option,
-    note,
     open_for,
+    progress_bar,
     seed_option,
     threshold_option,
+    write_report,
 )
+from bskim_export.commands.terminal import console, note
+from bskim_export.commands.types import Named, Whole
 
 
 @command
 @bundle_argument
-@click.argument("other", type=click.Path(path_type=Path), required=False)
+@click.argument("other", type=Named(), required=False)
 @dataset_option
 @limit_option
 @seed_option
 @threshold_option
-@click.option("--max-seq-len", type=click.IntRange(min=1), help="Positions of a window.  [default: the bundle's; of "
+@click.option("--max-seq-len", type=Whole(min=1), help="Positions of a window.  [default: the bundle's; of "
               "two bundles, the smaller]")  # fmt: skip
+@align_option
+@impossible_option
 @backend_options
 @json_option
 def main(
@@ -42,6 +48,8 @@ def main(
     seed: int,
     threshold: float | None,
     max_seq_len: int | None,
+    align_to_words: bool,
+    impossible: bool | None,
     threads: int | None,
     precision: str,
     backend_name: str | None,
@@ -53,7 +61,7 @@ def main(
     The difference in F1 comes with a 95 % bootstrap interval over questions. Where only some questions have supporting
     facts, those are shown apart. Nothing is timed, so this is the quick way to scores on a whole data set.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
     from bskim_export.data.question import sample
     from bskim_export.data.readers import read_questions
@@ -68,12 +76,15 @@ def main(
     else:
         ways = {"dense": dense, "skim": QAPipeline(bundle, threshold=threshold, backend=backend)}
     length = max_seq_len or min(p.options().max_seq_len for p in ways.values())
-    impossible = any(not q.gold for q in questions)
+    if impossible is None:
+        impossible = any(not q.gold for q in questions)
     # Each bundle refuses a length that it does not take; both run at the settings of the first.
-    options, _ = [p.options(max_seq_len=length, handle_impossible_answer=impossible) for p in ways.values()]
+    options, _ = [
+        p.options(max_seq_len=length, handle_impossible_answer=impossible, align_to_words=align_to_words)
+        for p in ways.values()
+    ]
     answers = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
+    with progress_bar(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
         for name, pipeline in ways.items():
             advance = partial(bar.advance, bar.add_task(name, total=len(questions)))
             answers[name] = answer_all(pipeline.answerer(options), questions, advance)
@@ -84,8 +95,10 @@ def main(
         "options": asdict(options),
         "parts": figures(questions, answers),
     }
-    if json_path:
-        write_json(json_path, report)
+    deliver(lambda: _show(report, dataset), lambda: write_report(json_path, report))
+
+
+def _show(report: dict[str, Any], dataset: str) -> None:
     for part in report["parts"]:
         _print(part, dataset)
 
@@ -112,5 +125,4 @@ def _print(part: dict[str, Any], dataset: str) -> None:
     console.print(
         f"F1 {part['f1_difference']:+.2f}, 95 % interval {low:+.2f} to {high:+.2f} (bootstrap over questions); "
         f"{part['different_answers']:,} answers differ.",
-        highlight=False,
     )

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import click
 
-from bskim_export.commands.common import bundle_argument, command, console, parse_capability
+from bskim_export.commands.common import bundle_argument, command, parse_capability, progress_bar
+from bskim_export.commands.terminal import console
+from bskim_export.commands.types import Whole
 from bskim_export.errors import BundleError
 
 
@@ -13,14 +15,11 @@ from bskim_export.errors import BundleError
 @bundle_argument
 @click.option("--compute-capability", "targets", default="7.5,8.6,8.9,12.0", show_default=True,
               help="The kinds of GPU to compile for.")  # fmt: skip
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Windows together, at most."
-)
+@click.option("--batch-size", type=Whole(min=1), default=8, show_default=True, help="Windows together, at most.")
 def main(bundle: Path, targets: str, batch_size: int) -> None:
     """Compile every graph of BUNDLE (default: engines/) for several kinds of NVIDIA GPU, and print how long it
     takes."""
     from rich.box import SIMPLE_HEAD
-    from rich.progress import track
     from rich.table import Table
 
     from bskim_export.backends.profiles import Profile
@@ -40,22 +39,23 @@ def main(bundle: Path, targets: str, batch_size: int) -> None:
     for header in ("compute capability", "graphs", "compiled", "seconds each, mean", "longest", "MB"):
         table.add_column(header)
     refused: dict[str, str] = {}
-    for target in targets.split(","):
-        for kind, graphs in kinds.items():
-            seconds = []
-            size = 0
-            for graph in track(graphs, f"{kind} for {target}", console=console, transient=True):
-                shapes = profile.shapes(graph.input_names, model)
-                capability = parse_capability(target)
-                start = time.perf_counter()
-                try:
-                    size += len(build_engine(opened.path(graph.standard), shapes, compute_capability=capability))
-                    seconds.append(time.perf_counter() - start)
-                except BundleError as error:
-                    refused[f"{kind} for {target}"] = str(error)
-            mean = f"{sum(seconds) / len(seconds):.1f}" if seconds else "-"
-            longest = f"{max(seconds):.1f}" if seconds else "-"
-            table.add_row(target, kind, f"{len(seconds)} of {len(graphs)}", mean, longest, f"{size / 1e6:.0f}")
+    with progress_bar() as bar:
+        for target in targets.split(","):
+            for kind, graphs in kinds.items():
+                seconds = []
+                size = 0
+                for graph in bar.track(graphs, description=f"{kind} for {target}"):
+                    shapes = profile.shapes(graph.input_names, model)
+                    capability = parse_capability(target)
+                    start = time.perf_counter()
+                    try:
+                        size += len(build_engine(opened.path(graph.standard), shapes, compute_capability=capability))
+                        seconds.append(time.perf_counter() - start)
+                    except BundleError as error:
+                        refused[f"{kind} for {target}"] = str(error)
+                mean = f"{sum(seconds) / len(seconds):.1f}" if seconds else "-"
+                longest = f"{max(seconds):.1f}" if seconds else "-"
+                table.add_row(target, kind, f"{len(seconds)} of {len(graphs)}", mean, longest, f"{size / 1e6:.0f}")
     console.print(table)
     for what, why in refused.items():
-        console.print(f"{what}: {why}", highlight=False, markup=False)
+        console.print(f"{what}: {why}")

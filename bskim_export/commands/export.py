@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bskim_export.commands.common import command, console, needs_extra, parse_capability, parse_numbers
+from bskim_export.commands.common import command, needs_extra, parse_capability, parse_numbers, progress_bar
+from bskim_export.commands.terminal import busy, console
+from bskim_export.commands.types import BundleToWrite, Real, Whole
 from bskim_export.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def list_backends(context: click.Context, parameter: click.Parameter, wanted: bo
     for header in ("backend", "device", "precisions", "installed"):
         table.add_column(header)
     for entry in CATALOGUE.values():
-        found = entry.installed or f"no: {entry.how}".replace("[", r"\[")
+        found = entry.installed or f"no: {entry.how}"
         table.add_row(entry.name, entry.device, ", ".join(entry.precisions), found)
     console.print(table)
     context.exit()
@@ -39,7 +41,7 @@ def list_backends(context: click.Context, parameter: click.Parameter, wanted: bo
 @click.argument("model")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=BundleToWrite(),
     default="engines",
     show_default=True,
     help="Directory to write the bundle to. A bundle that is there is replaced, in one step.",
@@ -53,12 +55,12 @@ def list_backends(context: click.Context, parameter: click.Parameter, wanted: bo
 )
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1),
+    type=Real(0, 1),
     help="Keep probability from which a block stays, for all layers. [default: the model's own]",
 )
 @click.option(
     "--max-seq-len",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     help="Positions of a window at most, up to those that the model has. [default: the model's max_seq_length, which "
     "is what it was trained on]",
 )
@@ -71,22 +73,22 @@ def list_backends(context: click.Context, parameter: click.Parameter, wanted: bo
     "--parity-questions",
     "--verify",
     "parity_questions",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     metavar="N",
     help="Questions of the SQuAD dev set on which the bundle must agree with PyTorch in fp32, block by block and "
     "answer by answer, before it is written.  [default: 32; 200 below fp32]",
 )
-@click.option("--max-answer-change", type=click.FloatRange(0, 1), metavar="SHARE", help="Below fp32: answers that may "
+@click.option("--max-answer-change", type=Real(0, 1), metavar="SHARE", help="Below fp32: answers that may "
               "differ.  [default: 0.015]")  # fmt: skip
-@click.option("--max-block-change", type=click.FloatRange(0, 1), metavar="SHARE", help="Below fp32: blocks that may be "
+@click.option("--max-block-change", type=Real(0, 1), metavar="SHARE", help="Below fp32: blocks that may be "
               "kept by one side only.  [default: 0.02]")  # fmt: skip
-@click.option("--max-f1-drop", type=click.FloatRange(min=0), metavar="POINTS", help="Below fp32: F1 that the precision "
+@click.option("--max-f1-drop", type=Real(min=0), metavar="POINTS", help="Below fp32: F1 that the precision "
               "may cost.  [default: 0.3]")  # fmt: skip
 @click.option("--backend", "backend_name", type=click.Choice(["tensorrt-rtx", "tensorrt"]), help="Also compile for an "
               "NVIDIA GPU, ahead of time; the bundle still runs everywhere else.")  # fmt: skip
 @click.option("--compute-capability", metavar="8.9,12.0", help="Of the GPUs to compile for; TensorRT-RTX needs none "
               "of them.  [default: of the GPU at hand]")  # fmt: skip
-@click.option("--max-batch", type=click.IntRange(min=1), default=8, show_default=True, help="Windows that may run "
+@click.option("--max-batch", type=Whole(min=1), default=8, show_default=True, help="Windows that may run "
               "together in compiled engines.")  # fmt: skip
 @click.option("--list-backends", is_flag=True, is_eager=True, expose_value=False, callback=list_backends,
               help="Say which backends are installed, and how to get the others, and exit.")  # fmt: skip
@@ -124,7 +126,7 @@ def main(
         from bskim_export.export.exporter import export_bundle
         from bskim_export.export.int8.recipe import Int8Calibration, load_int8_recipe
         from bskim_export.export.parity import limits_for
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 
     from bskim_export.data.question import sample
     from bskim_export.data.squad import load_squad
@@ -134,7 +136,7 @@ def main(
         raise InputError("--compute-capability names the GPUs to compile for; pass --backend tensorrt-rtx with it.")
     if recipe is not None and precision != "int8":
         raise InputError("--recipe is for INT8 calibration; pass --precision int8 with it.")
-    with console.status(f"Loading {model}"):
+    with busy(f"Loading {model}"):
         checkpoint = load_checkpoint(model, skim_layers)
         if threshold is not None:
             checkpoint.model.set_thresholds(threshold)
@@ -146,8 +148,7 @@ def main(
     layers = checkpoint.model.skim.layers
     if not layers and threshold is not None:
         raise CheckpointError("--threshold has no meaning for this model: it has no skim predictors.")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as bar:
+    with progress_bar(MofNCompleteColumn(), TimeElapsedColumn()) as bar:
         tasks: dict[str, TaskID] = {}
 
         def progress(what: str, done: int, total: int) -> None:
@@ -173,10 +174,9 @@ def main(
         f"Against PyTorch on {parity.questions} questions: {parity.different_answers} answers and "
         f"{parity.different_blocks} of {parity.blocks} blocks differ; dense logits within "
         f"{parity.max_logit_difference:.1e}.",
-        highlight=False,
     )
     if precision != "fp32":
-        console.print(f"F1 there: {parity.f1:.2f} in {precision}, {parity.f1_reference:.2f} in fp32.", highlight=False)
+        console.print(f"F1 there: {parity.f1:.2f} in {precision}, {parity.f1_reference:.2f} in fp32.")
     if not layers:
         console.print(
             "The model has no skim predictors, so this bundle is dense: every block is computed. To add predictors "

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
-from bskim_export.commands.common import command, console
+from bskim_export.commands.common import command
 from bskim_export.commands.random_bundle import export_random
+from bskim_export.commands.terminal import console
+from bskim_export.commands.types import BundleToWrite, Whole
 
 
 @command
@@ -17,9 +19,9 @@ from bskim_export.commands.random_bundle import export_random
               help="A checkpoint directory whose tokenizer stands in for the model's own.")  # fmt: skip
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16", "int8"]), default="fp32", show_default=True,
               help="Of the graphs.")  # fmt: skip
-@click.option("--parity-questions", type=click.IntRange(min=1), metavar="N", help="Questions on which parity with "
+@click.option("--parity-questions", type=Whole(min=1), metavar="N", help="Questions on which parity with "
               "PyTorch is measured.  [default: 32; 4 below fp32]")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), help="Keep the bundle here.  [default: it is thrown away]")
+@click.option("--out", type=BundleToWrite(), help="Keep the bundle here.  [default: it is thrown away]")
 def main(shape: str, tokenizer_of: str, precision: str, parity_questions: int | None, out: Path | None) -> None:
     """Print how long the export of a model of a published shape takes, and the peak memory of this process.
 
@@ -31,9 +33,8 @@ def main(shape: str, tokenizer_of: str, precision: str, parity_questions: int | 
             shape, tokenizer_of, out or Path(folder) / "bundle", precision, parity_questions=questions
         )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # KB on Linux
-    console.print(f"{shape}: the parameters of the checkpoint have {megabytes:.0f} MB", highlight=False)
+    console.print(f"{shape}: the parameters of the checkpoint have {megabytes:.0f} MB")
     console.print(
         f"{shape}: exported in {seconds:.0f} s, its parity with PyTorch measured on {questions} questions; peak memory "
         f"of this process, model and libraries included, {peak:.1f} GB",
-        highlight=False,
     )

@@ -7,22 +7,23 @@ from typing import Any
 
 import click
 
-from bskim_export.atomic import write_json
-from bskim_export.commands.common import command, console, errors, json_option, needs_extra
+from bskim_export.commands.common import command, json_option, needs_extra, progress_bar, write_report
+from bskim_export.commands.terminal import console, errors, say_error
+from bskim_export.commands.types import STDOUT, Whole
 
 
 @command
-@click.option("--heads", type=click.IntRange(min=1), multiple=True, default=(12, 16), show_default=True,
+@click.option("--heads", type=Whole(min=1), multiple=True, default=(12, 16), show_default=True,
               help="Attention heads: BERT-base has 12, BERT-large 16. Several may be given, and of the next options "
               "too.")  # fmt: skip
-@click.option("--batch-size", "batch_sizes", type=click.IntRange(min=1), multiple=True, default=(1, 8, 32),
+@click.option("--batch-size", "batch_sizes", type=Whole(min=1), multiple=True, default=(1, 8, 32),
               show_default=True, help="Windows in a batch.")  # fmt: skip
-@click.option("--length", "lengths", type=click.IntRange(min=1), multiple=True, default=(128, 256, 384),
+@click.option("--length", "lengths", type=Whole(min=1), multiple=True, default=(128, 256, 384),
               show_default=True, help="Positions of a window at most.")  # fmt: skip
 @click.option("--precision", "precisions", type=click.Choice(["fp16", "bf16", "fp32"]), multiple=True,
               default=("fp16",), show_default=True, help="Of the inputs.")  # fmt: skip
-@click.option("--head-size", type=click.IntRange(min=1), default=64, show_default=True, help="Columns of a head.")
-@click.option("--repeats", type=click.IntRange(min=1), default=30, show_default=True, help="Measurements of each way.")
+@click.option("--head-size", type=Whole(min=1), default=64, show_default=True, help="Columns of a head.")
+@click.option("--repeats", type=Whole(min=1), default=30, show_default=True, help="Measurements of each way.")
 @json_option
 def main(
     heads: tuple[int, ...],
@@ -43,7 +44,6 @@ def main(
 
         from bskim_export.bench.kernel import choose_device, measure_kernel
     from rich.box import SIMPLE_HEAD
-    from rich.progress import track
     from rich.table import Table
 
     from bskim_export.backends.nvidia import describe_gpu
@@ -58,10 +58,13 @@ def main(
         "results": results,
     }
     cases = [(h, b, n, p) for p in precisions for h in heads for b in batch_sizes for n in lengths]
-    for head, size, length, precision in track(cases, "Kernel", console=console):
-        results.append(measure_kernel(head, head_size, size, length, precision, repeats, device))
-        if json_path:
-            write_json(json_path, report)
+    with progress_bar() as bar:
+        for head, size, length, precision in bar.track(cases, description="Kernel"):
+            results.append(measure_kernel(head, head_size, size, length, precision, repeats, device))
+            if json_path != STDOUT:
+                write_report(json_path, report)
+    if json_path == STDOUT:
+        write_report(json_path, report)
     where = f"{gpu['name']}, driver {gpu['driver']}" if gpu else "Triton's interpreter"
     table = Table(title=f"diag_attention on {where}; ms", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     ways = ("kernel", "kernel, no diagonal", "plain graph", "SDPA")
@@ -73,9 +76,9 @@ def main(
         table.add_row(r["precision"], str(r["heads"]), str(r["batch_size"]), str(r["length"]), off, *times)
     console.print(table)
     for reason in dict.fromkeys(r["error"] for r in results if r["error"]):
-        errors.print(f"Failed: {reason}", markup=False, highlight=False)
+        errors.print(f"Failed: {reason}")
     if wrong := [r for r in results if not r["right"]]:
-        errors.print(f"[red]Error:[/red] {len(wrong)} of {len(results)} cases failed or are too far off the reference.")
+        say_error(f"{len(wrong)} of {len(results)} cases failed or are too far off the reference.")
         sys.exit(1)
 
 

@@ -4,14 +4,16 @@ from pathlib import Path
 
 import click
 
-from bskim_export.commands.common import backend_options, bundle_argument, command, console, open_for
+from bskim_export.commands.common import backend_options, bundle_argument, command, open_for
+from bskim_export.commands.terminal import console
+from bskim_export.commands.types import Whole
 
 
 @command
 @bundle_argument
-@click.option("--windows", "count", type=click.IntRange(min=1), default=64, show_default=True,
+@click.option("--windows", "count", type=Whole(min=1), default=64, show_default=True,
               help="Real SQuAD windows, unpadded.")  # fmt: skip
-@click.option("--repeats", type=click.IntRange(min=1), default=7, show_default=True, help="Runs of each batch.")
+@click.option("--repeats", type=Whole(min=1), default=7, show_default=True, help="Runs of each batch.")
 @backend_options
 def main(bundle: Path, count: int, repeats: int, threads: int | None, precision: str, backend_name: str | None) -> None:
     """Print how much slower the stages of BUNDLE (default: engines/) are than one whole graph when nothing is

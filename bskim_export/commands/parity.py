@@ -8,21 +8,20 @@ from bskim_export.commands.common import (
     backend_options,
     bundle_argument,
     command,
-    console,
     dataset_option,
     needs_extra,
-    note,
     open_for,
+    progress_bar,
 )
+from bskim_export.commands.terminal import console, note
+from bskim_export.commands.types import Whole
 
 
 @command
 @click.argument("model")
 @bundle_argument
 @dataset_option
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Questions, drawn at random."
-)
+@click.option("--limit", type=Whole(min=1), default=1000, show_default=True, help="Questions, drawn at random.")
 @backend_options
 def main(
     model: str,
@@ -41,8 +40,6 @@ def main(
     with needs_extra("export", "bskim parity"):
         from bskim_export.checkpoint.loading import load_checkpoint
         from bskim_export.export.parity import measure_parity
-    from rich.progress import Progress
-
     from bskim_export.data.question import sample
     from bskim_export.data.readers import read_questions
     from bskim_export.runtime.pipeline import QAPipeline
@@ -51,7 +48,7 @@ def main(
     pipeline = QAPipeline(bundle, backend=backend)
     checkpoint = load_checkpoint(model, pipeline.bundle.skim_layers)
     questions = sample(read_questions(dataset, note), limit)
-    with Progress(console=console) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("Comparing with PyTorch", total=len(questions))
         parity = measure_parity(pipeline, checkpoint.model, questions, lambda: bar.advance(task))
     compared = parity.questions - parity.ties
@@ -62,5 +59,4 @@ def main(
         f"({1 - parity.different_answers / max(1, compared):.1%} the same). "
         f"F1 {parity.f1:.2f}, PyTorch's {parity.f1_reference:.2f} ({parity.f1 - parity.f1_reference:+.2f}). "
         f"Dense logits within {parity.max_logit_difference:.1e}.",
-        highlight=False,
     )

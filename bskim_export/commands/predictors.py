@@ -2,14 +2,16 @@
 
 import click
 
-from bskim_export.commands.common import command, console, dataset_option, needs_extra, note, seed_option
+from bskim_export.commands.common import command, dataset_option, needs_extra, progress_bar, seed_option
+from bskim_export.commands.terminal import console, note
+from bskim_export.commands.types import Whole
 from bskim_export.errors import CheckpointError
 
 
 @command
 @click.argument("model")
 @dataset_option
-@click.option("--limit", type=click.IntRange(min=1), default=1500, show_default=True, metavar="N",
+@click.option("--limit", type=Whole(min=1), default=1500, show_default=True, metavar="N",
               help="A random sample of N questions.")  # fmt: skip
 @seed_option
 def main(model: str, dataset: str, limit: int, seed: int) -> None:
@@ -23,7 +25,6 @@ def main(model: str, dataset: str, limit: int, seed: int) -> None:
         from bskim_export.training.features import Collator, make_features
         from bskim_export.training.separation import RECALLS, measure_separation
     from rich.box import SIMPLE_HEAD
-    from rich.progress import Progress
     from rich.table import Table
     from tokenizers import Tokenizer
 
@@ -41,7 +42,7 @@ def main(model: str, dataset: str, limit: int, seed: int) -> None:
     options = RunOptions.of_length(skim.max_seq_len)
     features = make_features(questions, maker, options.max_seq_len, options.doc_stride)
     collator = Collator(skim.block_size, checkpoint.model.config.pad_token_id)
-    with Progress(console=console) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("Scoring", total=len(features))
         found = measure_separation(checkpoint.model, features, collator, lambda n: bar.advance(task, n))
     table = Table(title=f"{len(questions)} questions of {dataset}", title_justify="left", box=SIMPLE_HEAD)

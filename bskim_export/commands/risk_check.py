@@ -10,28 +10,28 @@ from bskim_export.commands.common import (
     bundle_argument,
     calibration_folder,
     command,
-    console,
     dataset_option,
-    note,
     open_for,
     seed_option,
+    work_dir_option,
 )
+from bskim_export.commands.terminal import console, note
+from bskim_export.commands.types import Real, Whole
 
 
 @command
 @bundle_argument
 @dataset_option
-@click.option("--sample", type=click.IntRange(min=8), metavar="N", help="Questions of it.  [default: all]")
-@click.option("--splits", type=click.IntRange(min=1), default=200, show_default=True, help="Draws of two parts.")
-@click.option("--risk", type=click.FloatRange(0, 1, True, True), default=0.02, show_default=True,
+@click.option("--sample", type=Whole(min=8), metavar="N", help="Questions of it.  [default: all]")
+@click.option("--splits", type=Whole(min=1), default=200, show_default=True, help="Draws of two parts.")
+@click.option("--risk", type=Real(0, 1, True, True), default=0.02, show_default=True,
               help="The share of questions that may lose an answer block that they needed ...")  # fmt: skip
-@click.option("--confidence", type=click.FloatRange(0, 1, True, True), default=0.95, show_default=True,
+@click.option("--confidence", type=Real(0, 1, True, True), default=0.95, show_default=True,
               help="... with this confidence.")  # fmt: skip
 @click.option("--simulated", is_flag=True, help="Predict losses from one recorded pass, instead of a true run of every "
               "candidate.")  # fmt: skip
 @seed_option
-@click.option("--work-dir", type=click.Path(path_type=Path), metavar="DIR", help="Keeps finished work, so that an "
-              "interrupted command goes on where it was.  [default: BUNDLE.calibration]")  # fmt: skip
+@work_dir_option
 @backend_options
 def main(
     bundle: Path,
@@ -67,7 +67,7 @@ def main(
     questions = answerable(read_questions(dataset, note))
     total = min(len(questions), sample or len(questions))
     recipe = Recipe(dataset, total // 5, total - total // 5, seed, risk=risk, confidence=confidence)
-    with Steps(console) as steps:
+    with Steps() as steps:
         session = Session(pipeline, questions, recipe, work_dir or calibration_folder(bundle), backend.name, steps)
         lost, thresholds = session.losses(simulated)
     outcome = check_splits(lost, splits, risk, confidence, seed)
@@ -81,5 +81,4 @@ def main(
         f"{outcome.certified}. The bound is broken on the unseen half in {outcome.broken / splits:.1%} of the splits, "
         f"over all questions in {outcome.broken_overall / splits:.1%}; promised: at most {1 - confidence:.0%}. Unseen "
         f"questions lost {outcome.mean_loss:.2%} on average, {outcome.worst_loss:.2%} at most.",
-        highlight=False,
     )

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bskim_export.bundle.manifest import DOC_STRIDE
-from bskim_export.commands.common import command, console, errors, limit_option, needs_extra, note, parse_numbers
+from bskim_export.commands.common import command, limit_option, needs_extra, parse_numbers, progress_bar
+from bskim_export.commands.terminal import busy, console, errors, note
+from bskim_export.commands.types import OutputFile, Real, Whole
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -25,7 +27,7 @@ def _parse(context: click.Context, parameter: click.Parameter, pairs: tuple[str,
             raise click.BadParameter(f"expected NAME=VALUE, got '{pair}'")
         try:
             parsed[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             parsed[name] = value
     return parsed or None
 
@@ -37,14 +39,14 @@ def _parse(context: click.Context, parameter: click.Parameter, pairs: tuple[str,
 @click.option("--dataset", required=True, metavar="SPEC",
               help="The questions to learn from: a SQuAD-format FILE, mrqa:FILE, "
               "hotpotqa:FILE, hub:NAME; see docs/datasets.md.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), default="model.pt", show_default=True,
+@click.option("--out", type=OutputFile(), default="model.pt", show_default=True,
               help="The checkpoint to write. model.training/ beside it keeps what an interrupted run needs to go on: "
               "repeat the command.")  # fmt: skip
 @click.option("--preset", type=click.Choice(PRESET_NAMES), default="squad", show_default=True,
               help="The paper's balance factor, batch size and window length for this kind of data.")  # fmt: skip
 @click.option("--freeze", is_flag=True, help="Leave the model's own weights bit for bit as they are and train the "
               "predictors only.")  # fmt: skip
-@click.option("--prune-heads", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="SHARE",
+@click.option("--prune-heads", type=Real(0, 1, min_open=True, max_open=True), metavar="SHARE",
               help="First remove this share of each layer's attention heads, the least important ones (Michel et "
               "al. 2019).")  # fmt: skip
 @click.option("--predictor", type=click.Choice(["question", "diagonal", "map"]), default="question", show_default=True,
@@ -52,37 +54,37 @@ def _parse(context: click.Context, parameter: click.Parameter, pairs: tuple[str,
               "attention blocks. map: over whole maps, for the paper's Figure 3; not exportable.")  # fmt: skip
 @click.option("--layers", metavar="0,2,4", callback=parse_numbers(int), help="Layers that get a predictor. "
               "[default: all]")  # fmt: skip
-@click.option("--block-size", type=click.IntRange(1, 512), default=32, show_default=True,
+@click.option("--block-size", type=Whole(1, 512), default=32, show_default=True,
               help="Positions of a block.")  # fmt: skip
-@click.option("--alpha", type=click.FloatRange(min=0), default=0.1, show_default=True,
+@click.option("--alpha", type=Real(min=0), default=0.1, show_default=True,
               help="Harmony factor of the block loss; 0 trains the question-answering model alone.")  # fmt: skip
-@click.option("--beta", type=click.FloatRange(min=0, min_open=True), help="Balance factor of blocks with an answer. "
+@click.option("--beta", type=Real(min=0, min_open=True), help="Balance factor of blocks with an answer. "
               "[default: the preset's]")  # fmt: skip
 @click.option("--layer-weights", metavar="2,1,1", callback=parse_numbers(float),
               help="The weight of each predictor's loss, first to last. [default: 1 each]")  # fmt: skip
 @click.option("--skim-training", is_flag=True, help="Hide refused blocks from later layers while training (the paper's "
               "Table 3, row 4).")  # fmt: skip
 @click.option("--evidence", is_flag=True, help="Label blocks with supporting facts positive too (Table 3, row 12).")
-@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True,
+@click.option("--epochs", type=Real(min=0, min_open=True), default=2.0, show_default=True,
               help="Passes over the questions.")  # fmt: skip
-@click.option("--batch-size", type=click.IntRange(min=1), help="Windows of a step. [default: the preset's]")
-@click.option("--learning-rate", type=click.FloatRange(min=0), default=3e-5, show_default=True, help="Of the model.")
-@click.option("--predictor-learning-rate", type=click.FloatRange(min=0), default=1e-3, show_default=True,
+@click.option("--batch-size", type=Whole(min=1), help="Windows of a step. [default: the preset's]")
+@click.option("--learning-rate", type=Real(min=0), default=3e-5, show_default=True, help="Of the model.")
+@click.option("--predictor-learning-rate", type=Real(min=0), default=1e-3, show_default=True,
               help="Of the predictors.")  # fmt: skip
-@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Instead of the model's own. 0 is fastest.")
-@click.option("--max-seq-len", type=click.IntRange(min=8), help="Positions of a window. [default: the preset's]")
-@click.option("--doc-stride", type=click.IntRange(min=0), default=DOC_STRIDE, show_default=True,
+@click.option("--dropout", type=Real(0, 1, max_open=True), help="Instead of the model's own. 0 is fastest.")
+@click.option("--max-seq-len", type=Whole(min=8), help="Positions of a window. [default: the preset's]")
+@click.option("--doc-stride", type=Whole(min=0), default=DOC_STRIDE, show_default=True,
               help="Passage tokens that neighbouring windows share.")  # fmt: skip
 @limit_option
 @click.option("--eval-dataset", metavar="SPEC", help="The questions that EM and F1 are logged on after each epoch. "
               "[default: questions held out of --dataset, with their passages]")  # fmt: skip
-@click.option("--eval-questions", type=click.IntRange(min=1), default=500, show_default=True, metavar="N",
+@click.option("--eval-questions", type=Whole(min=1), default=500, show_default=True, metavar="N",
               help="How many of them.")  # fmt: skip
-@click.option("--early-stopping", type=click.IntRange(min=1), metavar="N", help="End after N epochs without a better "
+@click.option("--early-stopping", type=Whole(min=1), metavar="N", help="End after N epochs without a better "
               "F1 there, with the best epoch's weights.")  # fmt: skip
 @click.option("--bf16", is_flag=True, help="Compute in bfloat16 where it is safe. Twice as fast on processors that "
               "have it, CPUs included.")  # fmt: skip
-@click.option("--seed", type=int, default=42, show_default=True, help="Of all that is random.")
+@click.option("--seed", type=Whole(), default=42, show_default=True, help="Of all that is random.")
 @click.option("--training-arg", "trainer", multiple=True, metavar="NAME=VALUE", callback=_parse,
               help="A further argument of transformers.TrainingArguments, its value as JSON; repeatable.")  # fmt: skip
 def main(model: str, dataset: str, out: Path, preset: str, **options: Any) -> None:
@@ -105,7 +107,7 @@ def main(model: str, dataset: str, out: Path, preset: str, **options: Any) -> No
         from bskim_export.checkpoint.loading import load_checkpoint
         from bskim_export.training.run import train
         from bskim_export.training.settings import PRESETS, TrainSettings
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
     from bskim_export.data.question import hold_out, sample
     from bskim_export.data.readers import read_questions
@@ -116,7 +118,7 @@ def main(model: str, dataset: str, out: Path, preset: str, **options: Any) -> No
     for name in ("layers", "layer_weights"):
         options[name] = tuple(options[name]) if options[name] is not None else None
     settings = TrainSettings(model, dataset, **options)
-    with console.status(f"Loading {model} and {dataset}"):
+    with busy(f"Loading {model} and {dataset}"):
         set_seed(settings.seed)  # a fresh head is random
         checkpoint = load_checkpoint(model, fresh_head=not settings.freeze)
         questions = read_questions(dataset, on_note=note)
@@ -126,8 +128,7 @@ def main(model: str, dataset: str, out: Path, preset: str, **options: Any) -> No
             questions, held_out = hold_out(questions, settings.eval_questions, settings.seed)
         questions = sample(questions, settings.limit, settings.seed)
     try:
-        with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                      console=console) as bar:  # fmt: skip
+        with progress_bar(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
             tasks: dict[str, TaskID] = {}
 
             def progress(what: str, done: int, total: int) -> None:
@@ -154,7 +155,7 @@ def _print(report: dict[str, Any], out: Path) -> None:
     held = report["held_out"]
     title = f"{held['questions']} held-out questions: EM {held['em']:.2f}, F1 {held['f1']:.2f} (dense)"
     if not held["predictors"]:
-        console.print(title, highlight=False)
+        console.print(title)
         console.print(
             f"Wrote {out}. It has no predictors; to add some: bskim-train --freeze --model {out} --dataset ..."
         )

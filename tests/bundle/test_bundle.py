@@ -48,7 +48,8 @@ def test_calibration_writes_thresholds_and_evidence_and_keeps_the_rest(tmp_path)
     assert calibrated.thresholds == Bundle.open(tmp_path / "b").thresholds == {0: 0.5}
     assert bundle.thresholds == {0: 0.25}
     assert calibrated.manifest.files == bundle.manifest.files
-    assert calibrated.read_report() == {"parity": {"questions": 32}, "calibration": {"recipe": "squad"}}
+    evidence = {"recipe": "squad", "thresholds": {"0": 0.5}}
+    assert calibrated.read_report() == {"parity": {"questions": 32}, "calibration": evidence}
 
 
 @pytest.mark.parametrize("thresholds", [{}, {1: 0.5}, {0: 2.0}, {0: float("nan")}])

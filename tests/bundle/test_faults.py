@@ -1,13 +1,18 @@
 """What goes wrong around a bundle: a clear message, the old bundle as it was, and one that still answers."""
 
 import copy
+import json
+import multiprocessing
 import os
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,7 +28,8 @@ from bskim_export.bundle.directory import atomic_directory
 from bskim_export.checkpoint.loading import Checkpoint
 from bskim_export.commands import main as group
 from bskim_export.data.question import sample
-from bskim_export.errors import BundleError, DiskFullError
+from bskim_export.errors import BundleError, DiskFullError, OutputError
+from bskim_export.export.exporter import MEASURING_PARITY
 
 HERE = [name for name, e in CATALOGUE.items() if e.device == "CPU" and e.installed]
 ASKED = {"question": "Who wrote the book?", "context": "The book was written by Ada Lovelace in 1843. " * 20}
@@ -78,11 +84,6 @@ def answer(folder, backend="onnxruntime"):
     return QAPipeline(folder, backend=open_backend(backend))(**ASKED)
 
 
-def written_first(path: Path) -> Path:
-    """Return the file that `write_atomic` writes before it takes the place of another."""
-    return path.with_name(f".{path.name}.{os.getpid()}")
-
-
 def replace_by(folder: Path, other: Path) -> None:
     """Do as an export of another model does."""
     with atomic_directory(folder) as partial:
@@ -98,29 +99,35 @@ def assert_untouched(out: Path, pair) -> None:
 # A full disk
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
-@pytest.mark.parametrize("name", ["onnx/stage_00.onnx", "onnx/dense.onnx", "manifest.json", "report.json"])
-def test_a_disk_that_is_full_for_any_file_leaves_the_old_bundle(name, checkpoints, pair, out, squad):
-    def lead_to_the_full_device(what, done, total):
-        for partial in out.parent.glob(".engines.partial-*"):
-            path = partial / name if name.startswith("onnx/") else written_first(partial / name)
-            if not path.is_symlink():
-                path.symlink_to("/dev/full")
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let no file grow beyond so many bytes: a disk that is full, as far as writing goes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    with pytest.raises(DiskFullError, match=r"takes about 5 MB.* \(No space left on device\)") as caught:
-        export_bundle(checkpoints[1], out, questions=sample(squad, 1), progress=lead_to_the_full_device)
+
+@pytest.mark.parametrize("size", [100, 400_000, 1_000_000])  # report, graphs, weights
+def test_a_disk_that_is_full_for_any_file_leaves_the_old_bundle(size, checkpoints, pair, out, squad):
+    refused = pytest.raises(DiskFullError, match=r"takes about 5 MB.* \(File too large\)")
+    with refused as caught, ExitStack() as limit:
+
+        def full_from(what, done, total):
+            if size != 100 or what == MEASURING_PARITY:
+                limit.enter_context(largest_file(size))
+
+        export_bundle(checkpoints[1], out, questions=sample(squad, 1), progress=full_from)
     assert str(out.parent) in str(caught.value)
     assert_untouched(out, pair)
 
 
 def test_the_command_says_that_the_disk_is_full_in_one_line(checkpoints, pair, out, tmp_path):
     save_checkpoint(checkpoints[1].model, tmp_path / "model.pt", checkpoints[1].tokenizer)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))  # the weights are larger
-    try:
+    with largest_file(1_000_000):  # the weights are larger
         done = CliRunner().invoke(group, ["export", str(tmp_path / "model.pt"), "--out", str(out), "--verify", "1"])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert done.exit_code == 1
     assert "Error: No space left for the bundle" in done.output
     assert "Traceback" not in done.output
@@ -272,3 +279,122 @@ def test_thresholds_are_not_written_into_a_bundle_that_they_were_not_found_for(p
     with pytest.raises(BundleError, match="was replaced"):
         bundle.write_calibration({0: 0.9}, {})
     assert {name: (out / name).read_bytes() for name in before} == before
+
+
+# Calibrations that meet
+
+
+def calibrate(folder: Path, value: float, times: int) -> None:
+    for _ in range(times):
+        Bundle.open(folder, verify=False).write_calibration({0: value}, {"by": value})
+
+
+def test_two_calibrations_at_once_never_mix_thresholds_and_evidence(out):
+    fork = multiprocessing.get_context("fork")
+    for _ in range(20):
+        writers = [fork.Process(target=calibrate, args=(out, value, 4)) for value in (0.25, 0.75)]
+        for writer in writers:
+            writer.start()
+        while any(writer.is_alive() for writer in writers):
+            found = Bundle.open(out, verify=False)
+            evidence = found.read_report().get("calibration", {})
+            # Another may have written between the two looks; then the evidence is left out.
+            assert not evidence or evidence["by"] == found.thresholds[0]
+        assert [writer.exitcode for writer in writers] == [0, 0]
+        found = Bundle.open(out, verify=False)
+        assert found.read_report()["calibration"]["by"] == found.thresholds[0]
+    assert sorted(os.listdir(out)) == ["manifest.json", "onnx", "report.json", "tokenizer.json"]
+
+
+def test_a_kill_between_evidence_and_thresholds_loses_neither(out, monkeypatch):
+    calibrate(out, 0.25, 1)
+    monkeypatch.setattr(bundle_module, "_write_manifest", lambda *_: os._exit(9))
+    child = os.fork()
+    if child == 0:
+        calibrate(out, 0.75, 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert json.loads((out / "report.json").read_text())["calibration"]["by"] == 0.75
+    found = Bundle.open(out)
+    assert (found.thresholds[0], found.read_report()["calibration"]["by"]) == (0.25, 0.25)
+    monkeypatch.undo()
+    calibrate(out, 0.5, 1)
+    found = Bundle.open(out)
+    assert (found.thresholds[0], found.read_report()["calibration"]["by"]) == (0.5, 0.5)
+
+
+def test_evidence_for_other_thresholds_is_not_evidence(out):
+    calibrate(out, 0.25, 1)
+    manifest = json.loads((out / "manifest.json").read_text())
+    (out / "manifest.json").write_text(json.dumps({**manifest, "thresholds": {"0": 0.3}}, indent=2))
+    report = Bundle.open(out).read_report()
+    assert set(report) == {"parity"}
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_thresholds_never_reach_the_bundle_of_an_export_that_ends_meanwhile(same, pair, out):
+    """Whatever the moment: they are written into the open directory, and not by its name."""
+    stop = threading.Event()
+    replaced = []
+
+    def exports() -> None:
+        while not stop.is_set():
+            replace_by(out, pair[0] if same else pair[len(replaced) % 2])
+            replaced.append(Bundle.open(out, verify=False).thresholds[0])
+
+    exporter = threading.Thread(target=exports)
+    old = {Bundle.open(folder).thresholds[0] for folder in pair}
+    exporter.start()
+    outcomes = []
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            Bundle.open(out, verify=False).write_calibration({0: 0.9}, {})
+            outcomes.append("written")
+        except BundleError as error:
+            outcomes.append(str(error))
+    stop.set()
+    exporter.join()
+    assert all(
+        "was replaced" in o or "is not a bundle" in o or "cannot be opened" in o for o in outcomes if o != "written"
+    )
+    # Right after a swap the new bundle has its own thresholds, but where a calibration found it in time.
+    assert len(replaced) > 20
+    assert sum(value in old for value in replaced) > len(replaced) / 2
+
+
+def test_a_calibration_of_what_is_replaced_says_so_and_writes_nothing_there(pair, out, monkeypatch):
+    bundle = Bundle.open(out)
+    real = bundle_module.write_json
+
+    def replaced_first(path, value, **where):
+        replace_by(out, pair[0])  # the same model, exported again just now
+        real(path, value, **where)
+
+    monkeypatch.setattr(bundle_module, "write_json", replaced_first)
+    before = {name: (pair[0] / name).read_bytes() for name in ("manifest.json", "report.json")}
+    with pytest.raises(BundleError, match="was replaced"):
+        bundle.write_calibration({0: 0.9}, {})
+    assert {name: (out / name).read_bytes() for name in before} == before
+    assert os.listdir(out.parent) == ["engines"]
+
+
+def test_calibration_keeps_modes(out):
+    for name in ("manifest.json", "report.json"):
+        (out / name).chmod(0o600)
+    calibrate(out, 0.25, 1)
+    assert {(out / name).stat().st_mode & 0o777 for name in ("manifest.json", "report.json")} == {0o600}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "5", "null", "[" * 5000])
+def test_a_spoiled_report_is_noticed_before_work(content, out):
+    Bundle.open(out).check_calibratable()
+    (out / "report.json").write_text(content)
+    with pytest.raises(BundleError, match=r"report\.json' .*Delete it or copy it again"):
+        Bundle.open(out).check_calibratable()
+
+
+def test_a_report_that_cannot_be_written_is_noticed_before_work(out):
+    (out / "report.json").unlink()
+    (out / "report.json").mkdir()
+    with pytest.raises(OutputError, match=r"report\.json' cannot be written \(Is a directory\)"):
+        Bundle.open(out).check_calibratable()

@@ -27,6 +27,20 @@ def test_shards_compute_only_what_is_missing_or_damaged(tmp_path):
     damaged.write_bytes(damaged.read_bytes()[:100])
     assert (run() == whole).all()
     assert computed == [0, SHARD]
+    np.savez(damaged, other=np.zeros(3))
+    (tmp_path / "00000.npz").write_bytes(b"garbage")
+    (tmp_path / "00002.npz").write_bytes((tmp_path / "00001.npz").read_bytes())
+    assert (run() == whole).all()
+    assert computed == [0, SHARD, 2 * SHARD]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[1]", "1.5", '{"value": 2.5, "fingerprint": "0"}', "[" * 100_000, "null"]
+)
+def test_a_remembered_value_that_is_spoiled_is_computed_again(content, tmp_path):
+    (tmp_path / "v.json").write_text(content)
+    assert [remembered(tmp_path / "v.json", lambda: 1.5) for _ in range(2)] == [1.5, 1.5]
+    assert remembered(tmp_path / "v.json", lambda: None) == 1.5
 
 
 def test_a_remembered_value_is_computed_once(tmp_path):

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bskim_export.calibrate.simulate import Outcome
-from bskim_export.calibrate.summary import by_layer, compare, paper_speedup, summarise
+from bskim_export.calibrate.summary import by_layer, compare, paper_speedup, standard_error, summarise
 from bskim_export.evaluate.macs import dense_macs
 
 
@@ -21,7 +23,7 @@ SKIM = outcome([1.0, 0.5, 0.0, 0.5], [100, 100, 100, 100], [[4, 2], [4, 0], [2, 
 def test_figures_are_over_the_dense_run_of_the_same_questions():
     row = summarise(SKIM, DENSE)
     assert (row["em"], row["f1"], row["f1_drop"]) == (25, 50, 37.5)
-    assert row["f1_drop_standard_error"] == pytest.approx(np.std([0, 0, 100, 50]) / 2)
+    assert row["f1_drop_standard_error"] == pytest.approx(np.std([0, 0, 100, 50, 100]) / 5**0.5)
     assert row["speedup_macs"] == 3
     assert row["gmacs_per_question"] == pytest.approx(100 / 1e9)
     assert row["questions_that_lost_a_needed_block"] == 1
@@ -33,6 +35,19 @@ def test_both_rows_are_compared():
     assert both == {"questions": 4, "dense": summarise(DENSE, DENSE), "skim": summarise(SKIM, DENSE)}
     assert both["dense"]["f1_drop"] == 0
     assert both["dense"]["speedup_macs"] == 1
+
+
+@given(st.integers(1, 5000))
+def test_the_error_is_never_zero_and_three_of_them_are_the_rule_of_three(questions):
+    """Where nothing was lost, the 95 % bound of the share that may be lost is 1 - 0.05^(1/n)."""
+    error = standard_error(np.zeros(questions))
+    bound = 100 * (1 - 0.05 ** (1 / questions))
+    assert 0.6 * bound < 3 * error < 1.6 * bound
+
+
+def test_of_many_questions_the_error_is_the_plain_one():
+    drops = np.random.default_rng(0).normal(0.2, 10, 5000)
+    assert standard_error(drops) == pytest.approx(drops.std() / 5000**0.5, rel=0.02)
 
 
 def test_the_papers_speedup_counts_padding(simulator):

@@ -27,8 +27,10 @@ PROMISED = {
     "calibrate": "--recipe --dataset --max-f1-drop --risk --confidence --objective --sample --held-out --seed "
     "--max-seq-len --curve --work-dir --backend --precision --threads",
     "bench": "--dataset --limit --seed --batch-size --max-seq-len --backend --precision --threads --threshold "
-    "--keep-schedule --baseline --warm-up --json",
-    "ask": "--question --context --file --threshold --backend --precision --threads",
+    "--keep-schedule --baseline --warm-up --json --align-to-words --no-align-to-words --handle-impossible-answer",
+    "compare": "--json --align-to-words --no-align-to-words --handle-impossible-answer",
+    "ask": "--question --context --file --threshold --backend --precision --threads --json --top-k "
+    "--handle-impossible-answer --align-to-words --no-align-to-words",
 }
 """Options that users may have in their scripts."""
 
@@ -61,7 +63,9 @@ def test_the_help_lists_every_command_in_its_group():
 
 def test_there_is_no_module_of_a_command_that_is_not_listed():
     modules = {p.stem.replace("_", "-") for p in (ROOT / "bskim_export" / "commands").glob("*.py")}
-    assert modules - set(COMMANDS) == {"--init--", "--main--", "calibrate-report", "common", "random-bundle"}
+    assert modules - set(COMMANDS) == {
+        "--init--", "--main--", "calibrate-report", "common", "guard", "random-bundle", "terminal", "types",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [None, *COMMANDS])
@@ -70,6 +74,11 @@ def test_every_command_knows_its_version_and_its_help(name):
     assert run(*arguments, "--version").output.strip().endswith(f"version {bskim_export.__version__}")
     assert run(*arguments, "-h").output == run(*arguments, "--help").output
     assert run(*arguments, "-h").exit_code == 0
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_may_be_quiet_or_verbose(name):
+    assert {"--quiet", "-q", "--verbose", "-v"} <= set(options(name))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -131,7 +140,8 @@ from bskim_export.commands import COMMANDS, main
 heavy = {"numpy", "torch", "transformers", "onnxruntime", "tokenizers"}
 assert CliRunner().invoke(main, ["--help"]).exit_code == 0
 own = {name for name in sys.modules if name.startswith("bskim_export.")}
-assert own <= {"bskim_export.commands", "bskim_export.commands.common", "bskim_export.errors"}, own
+light = {"atomic", "errors", "locks", *(f"commands{m}" for m in ("", ".common", ".guard", ".terminal", ".types"))}
+assert own <= {f"bskim_export.{name}" for name in light}, own
 assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
 for name in COMMANDS:
     assert CliRunner().invoke(main, [name, "--help"]).exit_code == 0, name
