@@ -1,3 +1,4 @@
+import os
 from dataclasses import dataclass
 
 import pytest
@@ -40,6 +41,14 @@ def test_keys_are_the_fields_with_dashes_and_the_rest_are_defaults(tmp_path, tex
         ("fast = 1", "fast has a value of a wrong type: 1"),
         ("max-share = 'much'", "max-share has a value of a wrong type: 'much'"),
         ("count = ", "is not valid TOML"),
+        ("count = " + "[" * 5000, "is not valid TOML: it is nested deeper"),
+        ("count = " + "1" * 5000, "is not valid TOML: Exceeds the limit"),
+        ("max-share = nan", "max-share has a value of a wrong type: nan"),
+        ("max-share = -inf", "max-share has a value of a wrong type: -inf"),
+        ("count = " + "{a=" * 90 + "1" + "}" * 90, "count has a value of a wrong type"),
+        ("count = 2024-01-01", "count has a value of a wrong type"),
+        ("name = 'x'\nname = 'y'", "is not valid TOML"),
+        ("name = '" + "x" * 2**20 + "'", "no recipe: it is larger than 1,048,576 bytes"),
     ],
 )
 def test_a_recipe_that_cannot_be_read_is_refused(tmp_path, text, message):
@@ -52,6 +61,15 @@ def test_a_recipe_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "mine.toml").write_bytes(b"name = '\xff'")
     with pytest.raises(InputError, match="is not valid TOML"):
         read_recipe(str(tmp_path / "mine.toml"), Mine)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/", "a\0b", "x" * 5000, "pipe", "loop", ""])
+def test_what_is_no_file_is_no_recipe(tmp_path, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    os.symlink("loop", "loop")
+    with pytest.raises(InputError, match=r"There is no recipe|cannot be read"):
+        read_recipe(name, Mine)
 
 
 def test_an_unknown_name_lists_those_that_ship():

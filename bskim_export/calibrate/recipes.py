@@ -1,5 +1,6 @@
 """The options of a threshold calibration, and recipes that hold them."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,8 +67,8 @@ def check(recipe: Recipe) -> Recipe:
         raise InputError("Ask for --max-f1-drop or for --risk, not for both: each chooses the thresholds.")
     if recipe.objective not in OBJECTIVES:
         raise InputError(f"objective is one of {', '.join(OBJECTIVES)}, got '{recipe.objective}'.")
-    if recipe.max_f1_drop is not None and recipe.max_f1_drop < 0:
-        raise InputError(f"max-f1-drop cannot be below 0, got {recipe.max_f1_drop:g}.")
+    if recipe.max_f1_drop is not None and not 0 <= recipe.max_f1_drop < math.inf:
+        raise InputError(f"max-f1-drop cannot be below 0 or without end, got {recipe.max_f1_drop:g}.")
     for name in ("risk", "confidence"):
         value = getattr(recipe, name)
         if value is not None and not 0 < value < 1:
