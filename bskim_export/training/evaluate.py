@@ -14,7 +14,7 @@ from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.options import RunOptions
 from bskim_export.runtime.windows import WindowMaker
 from bskim_export.training.dense_runner import DenseRunner, JudgedResult
-from bskim_export.training.features import Collator, cut_questions, label_windows
+from bskim_export.training.features import Collator, label_windows
 from bskim_export.training.objective import block_figures, count_blocks
 
 
@@ -31,18 +31,14 @@ class Evaluation:
     """Scores a model on the same questions each time. Without removal: every block is computed, as in training.
 
     Args:
-        questions: with gold answers; as in training, those whose question fills the window are left out
+        questions: with gold answers; all can be run, see `evaluate.usable`
         maker: cuts windows
         options: settings of windows and answers; the null answer is allowed if a question has no answer
         collator: makes the model's inputs
-
-    Raises:
-        InputError: no question is left.
     """
 
     def __init__(self, questions: Sequence[Question], maker: WindowMaker, options: RunOptions, collator: Collator):
-        cut = cut_questions(questions, maker, options.max_seq_len, options.doc_stride)
-        self._questions = [question for question, _ in cut]
+        self._questions = questions
         self._maker = maker
         self._options = options.allowing_null(not all(q.answers for q in self._questions))
         self._collator = collator

@@ -1,6 +1,6 @@
 """Questions -> labelled windows, cut exactly as the runtime cuts them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,52 +51,26 @@ def make_features(
     evidence: bool = False,
     progress: Callable[[], None] = lambda: None,
 ) -> list[Feature]:
-    """Return the labelled windows of all questions; those whose question fills the window are left out.
+    """Return the labelled windows of all questions.
 
     Args:
         evidence: blocks with a token of a supporting fact are positive too (paper, Table 3, row 12)
         progress: called after each question
 
     Raises:
-        InputError: nothing is left, or evidence is wanted and there is none.
+        InputError: a question cannot be run (see `evaluate.usable`), or evidence is wanted and there is none.
     """
     if evidence and not any(q.supporting for q in questions):
         raise InputError("No question has supporting facts: evidence labels need a data set such as HotpotQA.")
-    size = maker.model.block_size
-    return [
-        feature
-        for question, windows in cut_questions(questions, maker, max_seq_len, doc_stride, progress)
-        for feature in label_windows(windows, question, size, evidence)
-    ]
-
-
-def cut_questions(
-    questions: Sequence[Question],
-    maker: WindowMaker,
-    max_seq_len: int,
-    doc_stride: int,
-    progress: Callable[[], None] = lambda: None,
-) -> Iterator[tuple[Question, list[Window]]]:
-    """Yield each question with its windows; those whose question fills the window are left out.
-
-    Args:
-        progress: called after each question
-
-    Raises:
-        InputError: nothing is left.
-    """
-    empty = True
+    features = []
     for question in questions:
         try:
             windows = maker(question.question, question.context, max_seq_len, doc_stride)
-        except InputError:
-            windows = []
-        if windows:
-            empty = False
-            yield question, windows
+        except InputError as error:
+            raise InputError(f"Question '{question.id}': {error}") from None
+        features += label_windows(windows, question, maker.model.block_size, evidence)
         progress()
-    if empty:
-        raise InputError(f"No window can be made of {len(questions)} questions at max_seq_len {max_seq_len}.")
+    return features
 
 
 def label_windows(
@@ -134,8 +108,9 @@ def label_windows(
 
 
 def _overlapping(ranges: npt.NDArray[np.int64], begin: int, finish: int) -> npt.NDArray[np.intp]:
-    """Return the positions whose characters overlap [begin, finish)."""
-    return np.flatnonzero((ranges[:, 0] < finish) & (ranges[:, 1] > begin))
+    """Return the positions whose characters overlap [begin, finish). A token without characters overlaps nothing."""
+    ends = np.where(ranges[:, 0] < ranges[:, 1], ranges[:, 1], 0)
+    return np.flatnonzero((ranges[:, 0] < finish) & (ends > begin))
 
 
 def _holders(inside: Sequence[npt.NDArray[np.intp]], ranges: Sequence[npt.NDArray[np.int64]]) -> list[int]:

@@ -15,9 +15,11 @@ from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from bskim_export.atomic import write_json
 from bskim_export.bundle.manifest import RunDefaults
 from bskim_export.checkpoint.loading import Checkpoint, save_checkpoint
+from bskim_export.data.notes import OnNote, warn_data
 from bskim_export.data.question import Question
 from bskim_export.data.squad import write_squad
 from bskim_export.errors import InputError
+from bskim_export.evaluate.usable import usable
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.runtime.options import RunOptions
 from bskim_export.runtime.windows import WindowMaker
@@ -58,6 +60,7 @@ def train(
     settings: TrainSettings,
     out: Path,
     progress: Progress = lambda what, done, total: None,
+    on_note: OnNote = warn_data,
 ) -> dict[str, Any]:
     """Train, and write the checkpoint `out`. A run that was killed goes on from its last saved step.
 
@@ -66,12 +69,13 @@ def train(
         questions: the model learns from them
         held_out: EM and F1 on them are logged after each epoch
         progress: called while the run is prepared; the Trainer shows its own progress
+        on_note: called with one line if questions are left out, because they cannot be run
 
     Returns:
         the report: settings, figures, seconds, log.
 
     Raises:
-        InputError: `out` is finished already, or its unfinished run had other settings.
+        InputError: `out` is finished already, its unfinished run had other settings, or no question can be run.
     """
     # Start the run, or go on with one of the same settings.
     folder = run_folder(out)
@@ -80,12 +84,16 @@ def train(
     settings.check_resumable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     settings.write(folder)
-    write_squad(folder / HELD_OUT, held_out)
 
     # Train. A resumed run repeats all that comes before its last saved step, so it draws the same random numbers.
     set_seed(settings.seed)
     model = _with_predictors(checkpoint.model, settings)
-    trainer, evaluation = _prepare(checkpoint, questions, held_out, settings, folder, progress)
+    options = _options(model, settings)
+    maker = WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), checkpoint.describe())
+    questions = usable(questions, maker, options, on_note)
+    held_out = usable(held_out, maker, options, on_note)
+    write_squad(folder / HELD_OUT, held_out)
+    trainer, evaluation = _prepare(checkpoint, questions, held_out, settings, options, folder, progress)
     if settings.early_stopping:
         trainer.add_callback(EarlyStoppingCallback(settings.early_stopping))
     last = last_checkpoint(folder)
@@ -138,6 +146,12 @@ def _with_predictors(model: BlockSkimForQuestionAnswering, settings: TrainSettin
     return model
 
 
+def _options(model: BlockSkimForQuestionAnswering, settings: TrainSettings) -> RunOptions:
+    """Return the settings of windows, in training as at run time."""
+    length = model.skim.max_seq_len
+    return RunOptions.resolve(RunDefaults.of_length(length), length, doc_stride=settings.doc_stride, batch_size=BATCH)
+
+
 def _prune(
     model: BlockSkimForQuestionAnswering, features: Sequence[Feature], collator: Collator, share: float, folder: Path
 ) -> None:
@@ -156,6 +170,7 @@ def _prepare(
     questions: Sequence[Question],
     held_out: Sequence[Question],
     settings: TrainSettings,
+    options: RunOptions,
     folder: Path,
     progress: Progress,
 ) -> tuple[SkimTrainer, Evaluation]:
@@ -163,12 +178,6 @@ def _prepare(
     model = checkpoint.model
     tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
     collator = Collator(settings.block_size, model.config.pad_token_id)
-    options = RunOptions.resolve(
-        RunDefaults.of_length(model.skim.max_seq_len),
-        model.skim.max_seq_len,
-        doc_stride=settings.doc_stride,
-        batch_size=BATCH,
-    )
 
     # Cut the questions into labelled windows.
     done = iter(range(1, len(questions) + 1))

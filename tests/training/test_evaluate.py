@@ -86,14 +86,10 @@ def test_a_data_set_with_impossible_questions_is_scored_by_its_parts(tiny, squad
     assert parts["f1"] == pytest.approx((5 * parts["has_answer"]["f1"] + 3 * parts["no_answer"]["f1"]) / 8)
 
 
-def test_questions_that_fill_the_window_are_left_out_unless_nothing_remains(tiny, squad, maker, collator):
+def test_a_question_that_cannot_be_run_is_named(tiny, squad, maker, collator):
     long = Question("long", "why " * 200, "because", ("because",), (0,))
-    questions = sample(squad, 3, seed=8)
-    options = RunOptions.of_length(128)
-    with_long = Evaluation([long, *questions], maker, options, collator)(tiny().model)
-    assert with_long == Evaluation(questions, maker, options, collator)(tiny().model)
-    with pytest.raises(InputError, match="No window can be made of 1 questions"):
-        Evaluation([long], maker, options, collator)
+    with pytest.raises(InputError, match="Question 'long': The question has 200 tokens"):
+        Evaluation([*sample(squad, 3), long], maker, RunOptions.of_length(128), collator)(tiny().model)
 
 
 def test_a_model_without_predictors_has_scores_all_the_same(tiny, squad, maker, collator):

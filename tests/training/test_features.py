@@ -186,11 +186,10 @@ def test_evidence_adds_the_blocks_of_supporting_facts(maker):
     assert (evidence.block_labels == 1).sum() == (plain.block_labels == 1).sum() + 1
 
 
-def test_questions_that_fill_the_window_are_left_out_unless_nothing_remains(maker):
+def test_a_question_that_cannot_be_run_is_named(maker):
     long, short = Question("1", "why " * 200, "because", ("because",), (0,)), Question("2", "Why?", "ah", ("ah",), (0,))
-    assert len(make_features([long, short], maker, 64, 16)) == 1
-    with pytest.raises(InputError, match="No window can be made of 1 questions"):
-        make_features([long], maker, 64, 16)
+    with pytest.raises(InputError, match="Question '1': The question has 200 tokens"):
+        make_features([short, long], maker, 64, 16)
 
 
 def test_a_batch_is_padded_to_whole_blocks_of_its_longest(maker, squad):

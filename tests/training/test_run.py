@@ -80,6 +80,28 @@ def test_joint_training_learns_and_repeats_itself(predictor, fresh, data, tmp_pa
     assert (model.skim.predictor, model.skim.layers, model.skim.max_seq_len) == (predictor, (0, 1), 128)
 
 
+def test_questions_that_cannot_be_run_are_left_out_and_told(fresh, data, tmp_path):
+    """They are not counted either, and calibration on the held-out questions does not meet them again."""
+    long = replace(data[0][0], id="long", question="why " * 200)
+    longer = replace(data[0][0], id="longer", question="why " * 300)
+    notes = []
+    settings = replace(SETTINGS, epochs=0.1)
+    report = train(
+        fresh(), [long, *data[0][:8], longer], [*data[1], longer], settings, tmp_path / "m.pt", on_note=notes.append
+    )
+    assert [note.split(":")[:2] for note in notes] == [
+        ["Questions left out that cannot be run", " 2, the first at id 'long'"],
+        ["Questions left out that cannot be run", " 1, the first at id 'longer'"],
+    ]
+    assert (report["questions"], report["held_out"]["questions"]) == (8, len(data[1]))
+    held_out = {q.id for q in load_squad(tmp_path / "m.training" / "held_out.json")}
+    assert held_out == {q.id for q in data[1]}
+    with pytest.raises(
+        InputError, match="None of the 1 questions can be run, the first with the id 'long': The question"
+    ):
+        train(fresh(), [long], data[1], settings, tmp_path / "n.pt", on_note=pytest.fail)
+
+
 @pytest.mark.parametrize("predictor", ["question", "diagonal"])
 def test_frozen_training_changes_no_weight_of_the_model_and_needs_no_cache(
     predictor, fresh, data, tmp_path, monkeypatch
