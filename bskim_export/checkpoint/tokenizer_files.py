@@ -74,6 +74,7 @@ def read_tokenizer(folder: Path) -> str:
     require_supported(config.get("model_type"))
     name = _tokenizer_class(settings, config, folder)
     made = _made_by_transformers(folder, config["model_type"], name, settings)
+    made = _without_own_mask(made, stated, config.get("vocab_size"))
     if stated is not None and (part := _first_difference(made, stated)):
         _log.warning(
             "'%s': tokenizer_config.json and tokenizer.json disagree (%s). The former was followed, as transformers "
@@ -132,19 +133,22 @@ def pad_token_id(tokenizer: str) -> int:
 def _tokenizer_class(settings: Mapping[str, Any], config: Mapping[str, Any], folder: Path) -> str | None:
     """Return the name of the tokenizer class that a directory asks for, if it is one of a fast tokenizer.
 
-    AutoTokenizer would look up any name in transformers, pipelines and classes that load other models included.
+    AutoTokenizer would call whatever has this name in transformers: pipelines, and classes that load other folders.
     """
     name = settings.get("tokenizer_class") or config.get("tokenizer_class")
     if not isinstance(name, str):
         return None
-    name = name.removesuffix("Fast")
-    if name not in TOKENIZER_MAPPING_NAMES.values():
+    try:
+        # For the bare base class of slow tokenizers AutoTokenizer takes that of fast ones.
+        found = None if name in ("PreTrainedTokenizer", "PythonBackend") else tokenizer_class_from_name(name)
+    except Exception:  # a part of transformers that needs another library
+        found = object
+    if found is None:
         return PreTrainedTokenizerFast.__name__ if is_there(folder / _JSON) else None
-    found = tokenizer_class_from_name(name)
-    if found is None or not issubclass(found, PreTrainedTokenizerFast):
+    if not isinstance(found, type) or not issubclass(found, PreTrainedTokenizerFast):
         raise CheckpointError(
-            f"'{folder}' asks for the tokenizer class {name}, which is a slow one; the runtime needs a fast one. Save "
-            "the tokenizer as a tokenizer.json, if it can be converted."
+            f"'{folder}' asks for the tokenizer class {name[:80]!r}, which is no fast one; the runtime needs a fast "
+            "one. Save the tokenizer as a tokenizer.json, if it can be converted."
         )
     return name
 
@@ -208,6 +212,20 @@ def _require_ids(ids: Iterable[object]) -> None:
                 f"The tokenizer is not a valid tokenizer: a token has the id {str(i)[:40]}, where a whole number from "
                 f"0 to {LARGEST_ID - 1:,} can be. Save the model's own with tokenizer.save_pretrained(...)."
             )
+
+
+def _without_own_mask(made: str, stated: str | None, vocab_size: object) -> str:
+    """Return a tokenizer without the mask token that its class has added beyond the model's embeddings.
+
+    Masks are for pre-training. A class adds one if the vocabulary has none; a tokenizer.json that has one is obeyed.
+    """
+    content = json.loads(made)
+    own = {t["content"] for t in json.loads(stated)["added_tokens"]} if stated else set()
+    added = [t for t in content["added_tokens"] if t["content"] in {"[MASK]", "<mask>"} - own and t["id"] == vocab_size]
+    if not added:
+        return made
+    content["added_tokens"] = [t for t in content["added_tokens"] if t not in added]
+    return tokenizer_json(json.dumps(content))
 
 
 def _known(settings: Mapping[str, Any], tokenizer_class: Any) -> dict[str, Any]:

@@ -34,6 +34,11 @@ def require_tokenizer(tokenizer: Tokenizer, config: PretrainedConfig) -> Encodin
             types that the model does not have.
     """
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+    if len(vocabulary) < LEAST_SHARE * config.vocab_size:
+        raise CheckpointError(
+            f"The tokenizer has {len(vocabulary):,} tokens, the model {config.vocab_size:,}: its vocabulary was not "
+            f"read, or {_OTHER} {_SAVE}"
+        )
     pair = _encode(tokenizer, "a", "b")
     # The ids count, not the tokens: a vocabulary may have gaps, and special tokens of their own.
     largest = max([*vocabulary.values(), *pair.ids], default=-1)
@@ -43,11 +48,6 @@ def require_tokenizer(tokenizer: Tokenizer, config: PretrainedConfig) -> Encodin
             f"The tokenizer has {len(vocabulary):,} tokens, up to id {largest:,} ({named}), the model only "
             f"{config.vocab_size:,}: {_OTHER} If tokens were added, save the model after "
             "model.resize_token_embeddings(len(tokenizer))."
-        )
-    if len(vocabulary) < LEAST_SHARE * config.vocab_size:
-        raise CheckpointError(
-            f"The tokenizer has {len(vocabulary):,} tokens, the model {config.vocab_size:,}: its vocabulary was not "
-            f"read, or {_OTHER} {_SAVE}"
         )
     # The two texts must lie one after the other, with something before the first.
     texts = [i for i in pair.sequence_ids if i is not None]

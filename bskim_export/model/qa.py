@@ -76,7 +76,9 @@ class BlockSkimForQuestionAnswering(nn.Module):
         self.skim = skim or SkimConfig.from_hf(config)
         self.family = find_family(config)
         # Its own forward is what threshold 0 must reproduce, so it computes as plainly as possible.
-        self.backbone: nn.Module = AutoModelForQuestionAnswering.from_config(config, attn_implementation="eager")
+        self.backbone: nn.Module = AutoModelForQuestionAnswering.from_config(
+            config, trust_remote_code=False, attn_implementation="eager"
+        )
         if pruned := getattr(config, "pruned_heads", None):
             prune_heads(self.backbone, self.family, {int(i): heads for i, heads in pruned.items()})
         self.predictors = self._fresh_predictors()

@@ -44,14 +44,18 @@ FIELDS = (
 SETTINGS = (
     "do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space", "trim_offsets", "keep_accents",
     "tokenizer_class", "cls_token", "sep_token", "pad_token", "unk_token", "mask_token", "added_tokens_decoder",
-    "additional_special_tokens", "extra_special_tokens", "model_max_length", "vocab_file", "tokenizer_file", "merges_file",
+    "additional_special_tokens", "extra_special_tokens", "model_max_length", "vocab_file", "tokenizer_file",
+    "merges_file",
     "init_inputs", "fast_tokenizer_files", "chat_template", "backend", "vocab", "merges", "split_special_tokens",
     "add_bos_token", "add_eos_token", "clean_up_tokenization_spaces", "name_or_path", "never_split", "remove_space",
 )  # fmt: skip
 VALUES = (
-    *ODD_VALUES, 10**9, 16, 24, 3, "bert", "roberta", "relative_key", "float16", "int8", "evil/kernel", [0], [1], [0, 1],
-    {"0": [0], "1": [1]}, {"0": 0.5}, "BertTokenizer", "RagTokenizer", "AutoTokenizer", "AutoProcessor", "LlamaTokenizer",
-    "PreTrainedTokenizerFast", "[UNK]", {"content": "[X]", "lstrip": False}, {"60000": {"content": "[X]", "special": True}},
+    *ODD_VALUES, 10**9, 16, 24, 3, "bert", "roberta", "relative_key", "float16", "int8", "evil/kernel", [0], [1], [0,
+    1],
+    {"0": [0], "1": [1]}, {"0": 0.5}, "BertTokenizer", "RagTokenizer", "AutoTokenizer", "AutoProcessor",
+    "LlamaTokenizer",
+    "PreTrainedTokenizerFast", "[UNK]", {"content": "[X]", "lstrip": False}, {"60000": {"content": "[X]",
+    "special": True}},
     {"quant_method": "gptq", "bits": 4}, float("nan"), float("inf"), "relu", 1e-12, "../canary", "tokenizer.json",
 )  # fmt: skip
 DTYPES = (
@@ -117,7 +121,14 @@ def spoil(bases: Path, folder: Path, random: Random) -> tuple[Path, list[str], b
     for kind in sorted(kinds, key=lambda kind: kind is _special):  # nobody else is to read what that puts there
         try:
             done.append(kind(path, random, bases.parent / CANARY))
-        except (OSError, ValueError, LookupError, RuntimeError, AttributeError, TypeError):  # an earlier change left nothing to spoil
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            RuntimeError,
+            AttributeError,
+            TypeError,
+        ):  # an earlier change left nothing to spoil
             done.append(f"{kind.__name__} was not possible")
     return path, done, _code in kinds
 
@@ -389,7 +400,8 @@ def _spoil_file(path: Path, random: Random, canary: Path) -> str:
         value = state[name].float()
         odd: tuple[Any, ...] = (
             "x", None, [1.0], value.to_sparse(), value.to("meta"), value.double(), value.half(), value.to(torch.int8),
-            value * float("nan"), torch.zeros(()).expand(value.shape), torch.zeros(1).as_strided((10**6, 10**6), (0, 0)),
+            value * float("nan"), torch.zeros(()).expand(value.shape), torch.zeros(1).as_strided((10**6, 10**6), (0,
+            0)),
             torch.quantize_per_tensor(value, 0.1, 0, torch.qint8), value.to(torch.complex64), torch.nn.Parameter(value),
         )  # fmt: skip
         state[random.choice((name, 5, "x"))] = random.choice(odd)

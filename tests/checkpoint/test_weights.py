@@ -139,7 +139,8 @@ def header(length: int, text: bytes) -> bytes:
     "content",
     [
         b"", b"1234567", header(2**63, b"{}"), header(100_000, b"[" * 100_000), header(8, b"\xff" * 8),
-        header(2, b"{}") + b"more", header(74, b'{"a":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4]}}   '),
+        header(2, b"{}") + b"more",
+        header(74, b'{"a":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4]}}   '),
         header(62, b'{"a":{"dtype":"F7","shape":[1],"data_offsets":[0,4]}}         ') + b"0000",
         header(62, b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}        '),
     ],
