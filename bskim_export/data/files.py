@@ -3,6 +3,7 @@
 Only regular files are read. A pipe or a device may never end.
 """
 
+import gc
 import gzip
 import io
 import json
@@ -114,7 +115,8 @@ def parse_json(data: bytes | bytearray, subject: str, limits: Limits) -> object:
             raise InputError(
                 f"{subject} JSON with more than {limits.values:,} values. {_how_to_raise(limits.file)}, or split it."
             )
-        parsed = json.loads(text)
+        with _no_collecting(len(text) > _CHUNK):
+            parsed = json.loads(text)
         return _without_surrogates(parsed) if _ESCAPED_SURROGATE.search(text) else parsed
     except InputError:
         raise
@@ -124,6 +126,19 @@ def parse_json(data: bytes | bytearray, subject: str, limits: Limits) -> object:
         raise InputError(f"{subject} not valid: it is nested deeper than any data set is.") from None
     except MemoryError:
         raise InputError(f"{subject} too large: there is not enough memory to parse it.") from None
+
+
+@contextmanager
+def _no_collecting(large: bool) -> Iterator[None]:
+    """Pause the garbage collector while a large text is parsed. It would find nothing, over and over, for minutes."""
+    pause = large and gc.isenabled()
+    if pause:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pause:
+            gc.enable()
 
 
 def _descriptor(path: Path) -> int:

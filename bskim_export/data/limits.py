@@ -13,7 +13,7 @@ LARGEST_LINES = 2**34
 """Bytes of a file of JSON lines, unpacked. They are parsed one by one."""
 LARGEST_LINE = 2**28
 """Bytes of one line."""
-MOST_VALUES = 30_000_000
+MOST_VALUES = 20_000_000
 """Values in one JSON document. Each takes up to 64 bytes of memory, however few it takes in the file."""
 MOST_BLANK_LINES = 100_000
 """Blank lines, one behind the other."""

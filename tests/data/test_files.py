@@ -1,3 +1,4 @@
+import gc
 import gzip
 import json
 import os
@@ -5,6 +6,7 @@ import socket
 import string
 import subprocess
 import sys
+import time
 
 import pytest
 from hypothesis import given
@@ -155,6 +157,15 @@ def test_a_bomb_takes_no_more_memory_than_the_limit(tmp_path):
         )  # fmt: skip
         assert done.stderr.splitlines()[-1].startswith("bskim_export.errors.InputError: "), done.stderr
         assert message in done.stderr.splitlines()[-1]
+
+
+def test_many_small_values_are_parsed_in_seconds(tmp_path):
+    """With the collector at work, it takes six times as long; it is on again afterwards."""
+    (tmp_path / "set.json").write_bytes(gzip.compress(b"[" + b"[]," * 2_000_000 + b"[]]", 1))
+    start = time.process_time()
+    assert len(read_json(tmp_path / "set.json")) == 2_000_001
+    assert time.process_time() - start < 5
+    assert gc.isenabled()
 
 
 def test_blank_lines_without_end_are_no_data(tmp_path):
