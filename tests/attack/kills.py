@@ -43,7 +43,7 @@ from bskim_export.training.run import train
 from bskim_export.training.settings import TrainSettings
 
 KINDS = ("export", "calibrate", "publish", "train")
-PATIENCE = 120
+PATIENCE = 600
 """Seconds after which a child that was not killed counts as hanging."""
 
 Verdict = str

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from click.testing import CliRunner
 from commands.cli import run, succeed
@@ -44,3 +46,38 @@ def test_a_threshold_takes_the_place_of_the_bundles(minilm_bundle):
 def test_skimmed_ranges_are_bracketed_with_their_layer():
     answer = {"score": 1.0, "answer": "b", "start": 2, "end": 3, "skipped": [{"start": 4, "end": 5, "layer": 11}]}
     assert render_passage("a b c d", answer).plain == "a b ⟨c⟩₁₁ d"
+    assert render_passage("a b c d", answer, ("<", ">", {})).plain == "a b <c>11 d"
+
+
+def test_answers_as_json(minilm_bundle, minilm_qa):
+    done = run("ask", minilm_bundle, *QUESTION, "--context", PASSAGE, "--top-k", 2, "--json")
+    found = json.loads(done.stdout)
+    expected = minilm_qa.run(question=QUESTION[1], context=PASSAGE, top_k=2)
+    assert found == {"question": QUESTION[1], "answers": expected, "skipped": []}
+    assert "Answer    Ada Lovelace" in done.stderr
+    assert f"or        {expected[1]['answer']}" in done.stderr
+
+
+def test_the_null_answer_is_given_only_if_it_may_be(minilm_bundle):
+    unanswerable = ("--question", "How tall is the bridge?", "--context", PASSAGE)
+    assert "Answer none (score" not in succeed("ask", minilm_bundle, *unanswerable)
+    done = run("ask", minilm_bundle, *unanswerable, "--handle-impossible-answer", "--top-k", 20, "--json", "-")
+    assert "" in [one["answer"] for one in json.loads(done.stdout)["answers"]]
+
+
+def test_answers_may_be_parts_of_words(minilm_bundle):
+    """Without blanks, a whole sentence is one word."""
+    japanese = ("--question", "Who?", "--context", "1843年にAdaが本を書いた。")
+    whole, part = (
+        json.loads(run("ask", minilm_bundle, *japanese, option, "--json").stdout)["answers"][0]["answer"]
+        for option in ("--align-to-words", "--no-align-to-words")
+    )
+    assert part in whole
+
+
+def test_what_a_terminal_would_obey_is_shown(minilm_bundle):
+    done = run("ask", minilm_bundle, *QUESTION, "--context", f"\x1b]0;owned\x07\x1b[2J {PASSAGE} [bold]x[/nope]")
+    assert done.exit_code == 0
+    assert "\x1b" not in done.output
+    assert "\\x1b]0;owned" in done.output
+    assert "[bold]x[/nope]" in done.output

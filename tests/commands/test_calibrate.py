@@ -1,6 +1,7 @@
 """bskim-calibrate from end to end, on the trained model."""
 
 import hashlib
+import os
 import random
 import re
 import shutil
@@ -18,6 +19,7 @@ from commands.cli import in_one_line, read_json, run, succeed
 from bskim_export import QAPipeline
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.calibrate.plot import plot_curve
+from bskim_export.data.squad import write_squad
 
 ROOT = Path(__file__).parents[2]
 BUDGET = ("--sample", 40, "--held-out", 8, "--max-f1-drop", 5)
@@ -138,7 +140,7 @@ def test_risk_is_certified_on_questions_that_the_search_did_not_see(calibrated, 
 
 def test_latency_as_the_objective_measures_prices_once(tiny_bundle, tmp_path):
     shutil.copytree(tiny_bundle(), tmp_path / "bundle")
-    goal = ("--max-f1-drop", 2, "--objective", "latency", "--sample", 16, "--held-out", 0)
+    goal = ("--max-f1-drop", 2, "--objective", "latency", "--sample", 20, "--held-out", 0)
     succeed("calibrate", tmp_path / "bundle", *goal)
     found = evidence(tmp_path / "bundle")
     assert len(found["price"]["seconds"]) == 6
@@ -148,7 +150,7 @@ def test_latency_as_the_objective_measures_prices_once(tiny_bundle, tmp_path):
 
 def test_windows_of_another_length_are_calibrated_on_if_they_are_asked_for(tiny_bundle, tmp_path):
     shutil.copytree(tiny_bundle(), tmp_path / "bundle")
-    goal = ("--max-f1-drop", 50, "--sample", 8, "--held-out", 0, "--max-seq-len", 96)
+    goal = ("--max-f1-drop", 50, "--sample", 20, "--held-out", 0, "--max-seq-len", 96)
     succeed("calibrate", tmp_path / "bundle", *goal)
     options = evidence(tmp_path / "bundle")["options"]
     assert (options["max_seq_len"], options["doc_stride"]) == (96, 48)
@@ -159,6 +161,7 @@ def test_windows_of_another_length_are_calibrated_on_if_they_are_asked_for(tiny_
     ("arguments", "message"),
     [
         ((), "What may skimming cost?"),
+        (("--max-f1-drop", 1, "--sample", 19), "19 questions are too few to calibrate on"),
         (("--max-f1-drop", 1, "--risk", 0.1), "not for both"),
         (("--risk", 0.01, "--sample", 40), "20 certification questions are too few"),
         (("--recipe", "nope"), "There is no recipe 'nope'"),
@@ -174,6 +177,53 @@ def test_mistakes_get_one_clear_error_and_leave_the_bundle(minilm_bundle, tmp_pa
     assert message in in_one_line(done)
     assert "Traceback" not in done.output
     assert (minilm_bundle / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda bundle: (bundle / "report.json").write_text("{"), "report.json' is not valid JSON"),
+        (lambda bundle: [(bundle / "report.json").unlink(), (bundle / "report.json").mkdir()], "Is a directory"),
+        (lambda bundle: bundle.with_name("bundle.calibration").touch(), "Not a directory"),
+    ],
+    ids=["a spoiled report", "a report that is a directory", "a work directory that is a file"],
+)
+def test_what_could_not_be_written_is_said_before_work(tiny_bundle, tmp_path, spoil, message, monkeypatch):
+    bundle = shutil.copytree(tiny_bundle(), tmp_path / "bundle")
+    spoil(bundle)
+    monkeypatch.setattr("bskim_export.calibrate.session.Session", None)  # not one question is run
+    done = run("calibrate", bundle, "--max-f1-drop", 1)
+    assert done.exit_code == 1
+    assert message in in_one_line(done)
+
+
+def test_a_read_only_bundle_is_noticed_before_work(tiny_bundle, tmp_path):
+    shutil.copytree(tiny_bundle(), tmp_path / "bundle")
+    command = [sys.executable, "-m", "bskim_export.commands", "calibrate", "bundle", "--max-f1-drop", "1"]
+    mounted = 'mount --bind bundle bundle && mount -o remount,ro,bind bundle || exit 99; exec "$@"'
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", mounted, "sh", *command, "--work-dir", "work"],
+                          cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip("this user may not mount anything")
+    assert done.returncode == 1
+    assert "manifest.json' cannot be written (Read-only file system)" in done.stderr
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_small_data_set_is_told_with_counts_and_no_error_is_zero(tiny_bundle, squad, tmp_path):
+    bundle = shutil.copytree(tiny_bundle(), tmp_path / "bundle")
+    write_squad(tmp_path / "small.json", squad[:40])
+    done = run("calibrate", bundle, "--dataset", tmp_path / "small.json", "--max-f1-drop", 0.2)
+    assert done.exit_code == 0, done.output
+    shown = in_one_line(done)
+    assert (
+        "Note: The data set has 40 questions with an answer where 1,500 were asked for: 30 to calibrate on and 10"
+        in shown
+    )
+    assert "30 questions cannot show a drop of 0.2 points" in shown
+    skim = evidence(bundle)["calibration"]["skim"]
+    assert skim["f1_drop_standard_error"] > 3 or not any(evidence(bundle)["thresholds"].values())
 
 
 def test_a_dense_bundle_has_nothing_to_calibrate(tiny_bundle, tmp_path):
