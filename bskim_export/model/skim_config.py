@@ -66,13 +66,13 @@ class SkimConfig:
         block_size = getattr(config, "block_size", 32)
         max_seq_len = getattr(config, "max_seq_length", None) or limit
         if not _is_whole(max_seq_len) or max_seq_len < 1:
-            raise CheckpointError(f"max_seq_length in config.json must be a whole number, got {max_seq_len!r}.")
+            raise CheckpointError(f"max_seq_length in config.json must be a whole number, got {max_seq_len!r:.60}.")
         if not _is_whole(block_size) or not 1 <= block_size <= limit:
-            raise CheckpointError(f"block_size in config.json must be from 1 to {limit}, got {block_size!r}.")
+            raise CheckpointError(f"block_size in config.json must be from 1 to {limit}, got {block_size!r:.60}.")
         predictor = getattr(config, "skim_predictor", "diagonal")
         if not isinstance(predictor, str) or predictor not in PREDICTORS:
             raise CheckpointError(
-                f"skim_predictor in config.json is {predictor!r}; this release knows: {', '.join(PREDICTORS)}."
+                f"skim_predictor in config.json is {predictor!r:.60}; this release knows: {', '.join(PREDICTORS)}."
             )
         # The released code has one threshold for all layers; `write_to` stores one for each.
         value = getattr(config, "skim_threshold", DEFAULT_THRESHOLD)
@@ -80,7 +80,7 @@ class SkimConfig:
         thresholds = tuple(by_layer.get(str(i), DEFAULT_THRESHOLD) for i in layers)
         for one in thresholds:
             if isinstance(one, bool) or not isinstance(one, (int, float)) or not 0 <= one <= 1:
-                raise CheckpointError(f"skim_threshold in config.json must be from 0 to 1, got {one!r}.")
+                raise CheckpointError(f"skim_threshold in config.json must be from 0 to 1, got {one!r:.60}.")
         return cls(block_size, layers, thresholds, min(max_seq_len, position_limit(config, block_size)), predictor)
 
     def write_to(self, config: PretrainedConfig) -> None:
