@@ -1,10 +1,12 @@
 """The protocol of a backend: it loads a graph, runs it on arrays, and brings a result to the host."""
 
+import ctypes
 import os
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Protocol
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +66,29 @@ def check_signature(path: Path, graph: Graph, inputs: Sequence[str], outputs: Se
                 f"{', '.join(sorted(expected))}: they are not of one export. {RECOPY}"
             )
 
+
+_kept: WeakSet[Any] = WeakSet()
+
+
+def keep_in_children(owner: object) -> None:
+    """See to it that a child of fork never destroys what an object holds.
+
+    Libraries that compute have threads, which fork does not copy: their destructors wait for them, and the child would
+    hang as it exits.
+    """
+    _kept.add(owner)
+
+
+def _never_destroy() -> None:
+    # What no Python name holds could still be destroyed with the interpreter: this reference is never given back.
+    for owner in list(_kept):
+        own = getattr(owner, "_own", None)  # what it holds for this thread, the only one that is left
+        for held in (owner, *(vars(own).values() if own is not None else ())):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_never_destroy)
 
 THREADS_PER_CORE = 8
 """No library gains from more threads in one operator; thousands would only take memory, or cannot be had."""

@@ -1,12 +1,16 @@
-"""Compiled engines, a cache beside the graphs: one that does not fit is rebuilt, never trusted. Standard library only.
+"""Compiled engines: one that does not fit is rebuilt, never trusted. Standard library only.
 
 An engine is two files, `<name>.engine` and `<name>.json` with its key: the hashes of its graph and weights, the library
-that compiled it, its device, precision and profile. The graphs are the truth; deleting the folder loses nothing.
+that compiled it, its device, precision and profile. The graphs are the truth; deleting engines loses nothing.
+
+An engine is native code. From a bundle, only those are loaded whose hashes its manifest lists: export compiled them.
+What is compiled later is kept in the user's own cache, where a bundle of somebody else cannot plant any.
 """
 
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +37,17 @@ class EngineKey:
     profile: Mapping[str, Sequence[int]]
 
 
-def find_engine(folder: Path, name: str, key: EngineKey) -> tuple[bytes | None, str]:
+def user_cache(key: EngineKey) -> Path:
+    """Return the folder of the user's engines for a model on a device."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "bskim-export" / "engines" / f"{key.weights[:16]}-{key.runtime.split()[0]}-{key.device}"
+
+
+def find_engine(folder: Path, name: str, key: EngineKey, listed: str | None = None) -> tuple[bytes | None, str]:
     """Return an engine's bytes and "", or None and in a few words why there is none that fits.
+
+    Args:
+        listed: its SHA-256 by the bundle's manifest; None trusts its label, as in a cache that only the user writes to
 
     Example:
         >>> find_engine(Path("nowhere"), "stage_00", EngineKey("a", "b", "rtx 1.7", "8.9", "fp16", {}))
@@ -54,13 +67,19 @@ def find_engine(folder: Path, name: str, key: EngineKey) -> tuple[bytes | None, 
     if changed := [field for field, value in wanted.items() if found["key"].get(field) != value]:
         differences = ", ".join(f"{field} was {found['key'].get(field)}, is {wanted[field]}" for field in changed)
         return None, f"it is stale: {differences}"
-    if hashlib.sha256(data).hexdigest() != found.get("sha256"):
+    if hashlib.sha256(data).hexdigest() != (listed or found.get("sha256")):
         return None, "it is damaged: its SHA-256 is not the one it was written with"
     return data, ""
 
 
-def keep_engine(folder: Path, name: str, key: EngineKey, data: bytes) -> None:
-    """Write an engine and its label, each whole or not at all; killed between them, the engine counts as damaged."""
-    label = {"key": dataclasses.asdict(key), "sha256": hashlib.sha256(data).hexdigest()}
+def keep_engine(folder: Path, name: str, key: EngineKey, data: bytes) -> str:
+    """Write an engine and its label, each whole or not at all, and return its SHA-256.
+
+    Killed between the two, the engine counts as damaged.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    digest = hashlib.sha256(data).hexdigest()
+    label = {"key": dataclasses.asdict(key), "sha256": digest}
     write_atomic(folder / f"{name}.engine", lambda stream: stream.write(data))
     write_json(folder / f"{name}.json", label)
+    return digest

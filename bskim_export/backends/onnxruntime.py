@@ -1,16 +1,14 @@
 """ONNX Runtime on the CPU: the embedded default."""
 
-import ctypes
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
-from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from bskim_export.backends.base import check_signature, thread_count
+from bskim_export.backends.base import check_signature, keep_in_children, thread_count
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.checks import WEIGHTS
 from bskim_export.bundle.manifest import Graph
@@ -18,23 +16,6 @@ from bskim_export.errors import BundleError
 
 OPTIONS = {"session.intra_op.allow_spinning": "0"}
 """A bundle's sessions take turns: a pool that spins after its turn takes the core of the next one."""
-
-
-_sessions: WeakSet[ort.InferenceSession] = WeakSet()
-
-
-def _never_end_sessions() -> None:
-    """Keep the sessions that a child of fork inherited from ever being destroyed.
-
-    Their destructors would wait, at the child's exit, for threads that fork did not copy. What holds no Python name
-    could still be destroyed with the interpreter, so each gets a reference that nobody gives back.
-    """
-    for session in list(_sessions):
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_never_end_sessions)
 
 
 class OnnxRuntimeBackend:
@@ -85,6 +66,7 @@ class OnnxRuntimeEngine:
         self._session = session
         self._file = file
         self._outputs = output_names(session)
+        keep_in_children(self)
 
     def run(self, feeds: Mapping[str, ort.OrtValue]) -> dict[str, ort.OrtValue]:
         """Run the graph. Raises BundleError if ONNX Runtime fails."""
@@ -125,13 +107,11 @@ def make_session(
             name = os.path.basename(WEIGHTS)
             options.add_external_initializers_from_files_in_memory([name], [weights], [len(weights)])
             graph = bundle.read(file)
-        session = ort.InferenceSession(graph, options, providers=list(providers))
+        return ort.InferenceSession(graph, options, providers=list(providers))
     except BundleError:
         raise
     except Exception as error:  # pybind raises a class per status code, none of them public
         raise BundleError(f"ONNX Runtime {ort.__version__} cannot load '{path}': {error}") from error
-    _sessions.add(session)
-    return session
 
 
 def input_names(session: ort.InferenceSession) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from bskim_export.backends.base import check_signature, thread_count
+from bskim_export.backends.base import check_signature, keep_in_children, thread_count
 from bskim_export.backends.onnxruntime import input_names, make_session, output_names
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.manifest import Graph
@@ -87,6 +87,7 @@ class BoundEngine:
         self._session = session
         self._device = device
         self._outputs = output_names(session)
+        keep_in_children(self)
 
     def run(self, feeds: Mapping[str, ort.OrtValue]) -> dict[str, ort.OrtValue]:
         """Run the graph."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import openvino as ov
 from openvino.preprocess import PrePostProcessor
 
-from bskim_export.backends.base import check_signature, thread_count
+from bskim_export.backends.base import check_signature, keep_in_children, thread_count
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.manifest import Graph
 from bskim_export.bundle.tensors import BETWEEN_ENGINES
@@ -32,12 +32,13 @@ class OpenVinoBackend:
 
     name = "openvino"
     version: str = ov.__version__
-    survives_fork = False
+    survives_fork = False  # a child could compile anew, but its own children hang (OpenVINO 2026.4)
 
     def __init__(self, threads: int | None = None, precision: str = "fp32"):
         self.threads = thread_count(threads)
         self.precision = precision
         self._core = ov.Core()
+        keep_in_children(self)
         # Weights in memory of their own: who writes into a mapped file, as `cp` does, kills the process.
         self._core.set_property({"ENABLE_MMAP": False})
         if precision not in HINTS:
@@ -97,6 +98,7 @@ class OpenVinoEngine:
         self._compiled = compiled
         self._own = local()
         self._outputs = [o.get_any_name() for o in compiled.outputs]
+        keep_in_children(self)
 
     def run(self, feeds: Mapping[str, ov.Tensor]) -> dict[str, ov.Tensor]:
         """Run the graph. Outputs are the request's own memory: the next run of the same thread overwrites them."""

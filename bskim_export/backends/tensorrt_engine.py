@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bskim_export.backends.base import thread_count
-from bskim_export.backends.engine_cache import EngineKey, find_engine, keep_engine
+from bskim_export.backends.engine_cache import EngineKey, find_engine, keep_engine, user_cache
 from bskim_export.backends.nvidia import compute_capability
 from bskim_export.backends.profiles import Profile, ShapeRange
 from bskim_export.backends.tensorrt import FULL, RTX, build_engine, library_version, load_polygraphy
@@ -60,47 +60,65 @@ def profile_of(engines: EngineSet) -> Profile:
 def find_or_build(bundle: Bundle, graph: Graph, engines: EngineSet) -> tuple[bytes, str]:
     """Return a graph's engine, and "", or why it had to be built.
 
-    An engine that was built is kept in the bundle; one that cannot be written there is returned all the same.
+    It is the bundle's, if the manifest lists it; else one that was built before on this machine, or is built now and
+    kept in the user's cache. One that cannot be kept is returned all the same.
 
     Raises:
         BundleError: TensorRT refuses the graph or the target.
     """
-    file = graph.standard
-    profile = profile_of(engines)
-    key = EngineKey(
-        graph=bundle.manifest.files[file],
+    name = Path(graph.file).stem
+    key = _key(bundle, graph, engines)
+    why = "the bundle lists none"
+    if listed := engines.files.get(f"{name}.engine"):
+        data, why = find_engine(bundle.path(engines.folder), name, key, listed)
+        if data is not None:
+            return data, ""
+    data, why_not_kept = find_engine(user_cache(key), name, key)
+    if data is not None:
+        return data, ""
+    data = _build(bundle, graph, engines)
+    try:
+        keep_engine(user_cache(key), name, key, data)
+    except OSError as error:
+        log.warning("The engine of %s was built but not kept: %s", graph.standard, error)
+    return data, why if listed else why_not_kept
+
+
+def build_all(bundle: Bundle, engines: EngineSet, progress: Callable[[int, int], None]) -> EngineSet:
+    """Build all engines of a bundle into it, and return their set with their hashes, for the manifest.
+
+    Args:
+        progress: called with the number of graphs that are done and the number of all
+
+    Raises:
+        BundleError: TensorRT refuses a graph or the target.
+    """
+    graphs = bundle.manifest.graphs
+    files = {}
+    for done, graph in enumerate(graphs):
+        progress(done, len(graphs))
+        name = Path(graph.file).stem
+        data = _build(bundle, graph, engines)
+        files[f"{name}.engine"] = keep_engine(bundle.path(engines.folder), name, _key(bundle, graph, engines), data)
+    progress(len(graphs), len(graphs))
+    return replace(engines, files=files)
+
+
+def _key(bundle: Bundle, graph: Graph, engines: EngineSet) -> EngineKey:
+    return EngineKey(
+        graph=bundle.manifest.files[graph.standard],
         weights=bundle.weights_hash,
         runtime=f"{engines.backend} {engines.version}",
         device=engines.compute_capability,
         precision=bundle.manifest.precision,
         profile={"batch_size": engines.batch_size, "length": engines.length},
     )
-    place = bundle.path(engines.folder)
-    name = Path(graph.file).stem
-    data, why = find_engine(place, name, key)
-    if data is None:
-        major, minor = engines.compute_capability.split(".")
-        shapes = profile.shapes(graph.input_names, bundle.model)
-        data = build_engine(bundle.path(file), shapes, engines.backend, (int(major), int(minor)))
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-            keep_engine(place, name, key, data)
-        except OSError as error:
-            log.warning("The engine of %s was built but not kept: %s", file, error)
-    return data, why
 
 
-def build_all(bundle: Bundle, engines: EngineSet, progress: Callable[[int, int], None]) -> None:
-    """Build the engines of a bundle that are not there yet.
-
-    Args:
-        progress: called with the number of graphs that are done and the number of all
-    """
-    graphs = bundle.manifest.graphs
-    for done, graph in enumerate(graphs):
-        progress(done, len(graphs))
-        find_or_build(bundle, graph, engines)
-    progress(len(graphs), len(graphs))
+def _build(bundle: Bundle, graph: Graph, engines: EngineSet) -> bytes:
+    major, minor = engines.compute_capability.split(".")
+    shapes = profile_of(engines).shapes(graph.input_names, bundle.model)
+    return build_engine(bundle.path(graph.standard), shapes, engines.backend, (int(major), int(minor)))
 
 
 class TensorRtBackend:

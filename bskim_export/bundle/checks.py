@@ -23,6 +23,7 @@ LARGEST = 1 << 24
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENGINE_BACKENDS = ("tensorrt", "tensorrt-rtx")
 _COMPUTE_CAPABILITY = re.compile(r"[0-9]{1,3}\.[0-9]{1,2}", re.ASCII)
+_ENGINE_FILE = re.compile(r"[a-z0-9_.]{1,40}\.engine", re.ASCII)
 _SIZES = (
     "num_layers",
     "hidden_size",
@@ -236,6 +237,9 @@ def _engine_faults(engines: EngineSet, place: str) -> Iterator[Fault]:
         values = getattr(engines, name)
         if len(values) != 2 or not 1 <= values[0] <= values[1] <= LARGEST:
             yield f"{place}: {name}", f"expected the usual number and the most, found {_short(values)}"
+    for name, digest in engines.files.items():
+        if not _ENGINE_FILE.fullmatch(name) or not _SHA256.fullmatch(digest):
+            yield f"{place}: files", f"expected the SHA-256 of an engine, by its name, found {_short({name: digest})}"
 
 
 def _short(value: object) -> str:

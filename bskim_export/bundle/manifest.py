@@ -121,6 +121,7 @@ class EngineSet:
     compute_capability: of the GPU, like "8.9"
     batch_size: windows that run together: the usual number and the most
     length: positions of a window: the usual number and the most
+    files: the SHA-256 of each compiled engine, by its file's name in `folder`; others are never loaded from there
     """
 
     backend: str
@@ -128,6 +129,7 @@ class EngineSet:
     compute_capability: str
     batch_size: list[int]
     length: list[int]
+    files: dict[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> str:
@@ -141,7 +143,7 @@ class Manifest:
 
     thresholds: of each layer that has a predictor, the keep probability from which a block stays
     defaults: how questions are run unless a call says otherwise
-    files: the SHA-256 of each; engines are not among them, since each has a label of its own
+    files: the SHA-256 of each; those of compiled engines stand in `engines`
     """
 
     model: Model

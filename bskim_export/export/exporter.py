@@ -27,6 +27,7 @@ from bskim_export.checkpoint.loading import Checkpoint
 from bskim_export.data.question import Question, sample
 from bskim_export.data.squad import load_squad
 from bskim_export.errors import InputError
+from bskim_export.evaluate.usable import usable
 from bskim_export.export.graph_writer import GraphWriter
 from bskim_export.export.int8.ranges import ActivationStats, measure_activations
 from bskim_export.export.int8.recipe import Int8Calibration, Int8Recipe
@@ -109,9 +110,8 @@ def export_bundle(
         evidence = {"reference": f"torch {torch.__version__}, eager", "options": asdict(options), **parity.as_dict()}
         bundle.write_report("parity", evidence)
         # Engines come last: they take longest, and a bundle that is refused needs none.
-        bundle = Bundle.create(folder, replace(bundle.manifest, engines=list(engines)))
-        for engine_set in engines:
-            build_all(bundle, engine_set, partial(progress, f"Compiling for {engine_set.compute_capability}"))
+        built = [build_all(bundle, e, partial(progress, f"Compiling for {e.compute_capability}")) for e in engines]
+        bundle = Bundle.create(folder, replace(bundle.manifest, engines=built))
     return bundle.manifest, parity  # not read from `out` again: another export may have replaced it by now
 
 
@@ -215,9 +215,8 @@ def _measure_activations(
     model = checkpoint.describe()
     maker = WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), model)
     options = RunOptions.of_length(model.max_seq_len)
-    windows = [
-        w for q in calibration.questions for w in maker(q.question, q.context, options.max_seq_len, options.doc_stride)
-    ]
+    questions = usable(calibration.questions, maker, options)
+    windows = [w for q in questions for w in maker(q.question, q.context, options.max_seq_len, options.doc_stride)]
     done = count(1)
     return measure_activations(
         checkpoint.model,

@@ -1,17 +1,35 @@
+import hashlib
 import json
 from dataclasses import replace
 
 import pytest
 
-from bskim_export.backends.engine_cache import EngineKey, find_engine, keep_engine
+from bskim_export.backends.engine_cache import EngineKey, find_engine, keep_engine, user_cache
 
 KEY = EngineKey("a" * 64, "b" * 64, "tensorrt-rtx 1.7.1", "8.9", "fp16", {"batch_size": (1, 8), "length": (192, 384)})
 
 
 def test_what_was_kept_is_found_again(tmp_path):
-    keep_engine(tmp_path / "tensorrt-rtx", "stage_00", KEY, b"engine")
+    digest = keep_engine(tmp_path / "tensorrt-rtx", "stage_00", KEY, b"engine")
+    assert digest == hashlib.sha256(b"engine").hexdigest()
     assert find_engine(tmp_path / "tensorrt-rtx", "stage_00", KEY) == (b"engine", "")
     assert find_engine(tmp_path / "tensorrt-rtx", "stage_01", KEY) == (None, "it was not built yet")
+
+
+def test_the_listed_hash_decides_over_the_label(tmp_path):
+    digest = keep_engine(tmp_path, "stage_00", KEY, b"engine")
+    assert find_engine(tmp_path, "stage_00", KEY, digest) == (b"engine", "")
+    found, why = find_engine(tmp_path, "stage_00", KEY, "0" * 64)
+    assert found is None
+    assert "damaged" in why
+
+
+def test_the_users_cache_is_where_the_system_has_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert user_cache(KEY) == tmp_path / "bskim-export" / "engines" / "bbbbbbbbbbbbbbbb-tensorrt-rtx-8.9"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert user_cache(KEY).is_relative_to(tmp_path / "home" / ".cache")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """Engines in a bundle: built ahead of time without a GPU, so this is the real thing as far as it goes."""
 
 import errno
+import hashlib
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -25,6 +27,13 @@ pytestmark = pytest.mark.skipif(compute_capability() is not None, reason="about 
 ASKED = {"question": "Who wrote it?", "context": "It was written by Ada Lovelace."}
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """The user's cache, empty."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture(scope="module")
 def compiled(tiny, squad, tmp_path_factory):
     """A bundle with engines for one kind of GPU."""
@@ -36,16 +45,15 @@ def compiled(tiny, squad, tmp_path_factory):
 
 
 @pytest.fixture
-def stage(compiled):
-    """One of its graphs: the engine's path, and a function that finds or builds it."""
-    bundle = Bundle.open(compiled)
+def stage(compiled, tmp_path):
+    """One of its graphs, in a copy: the engine's path, and a function that finds or builds it."""
+    bundle = Bundle.open(shutil.copytree(compiled, tmp_path / "copy"))
     (engines,) = bundle.manifest.engines
     path = bundle.path(engines.folder) / "stage_01.engine"
 
     def find(**changes):
         return find_or_build(bundle, bundle.manifest.stages[1].graph, replace(engines, **changes))
 
-    find()
     return path, find
 
 
@@ -67,39 +75,59 @@ def test_every_graph_has_an_engine_and_the_bundle_answers_without_a_gpu(compiled
     assert "this machine has no NVIDIA GPU" in qa.backend_reason
 
 
-def test_an_engine_that_fits_is_not_built_again(stage):
+def test_an_engine_that_the_manifest_lists_is_not_built_again(stage, own_cache):
     path, find = stage
-    before = path.stat().st_mtime_ns
-    data, why = find()
-    assert (data, why) == (path.read_bytes(), "")
-    assert path.stat().st_mtime_ns == before
+    assert find() == (path.read_bytes(), "")
+    assert not own_cache.exists()
 
 
-def test_a_truncated_engine_is_built_again_and_says_so(compiled, stage, expected):
+@pytest.mark.parametrize(
+    "spoil", [lambda data: data[:1000], lambda data: data + b"planted", lambda data: b"native code"]
+)
+def test_an_engine_that_was_spoiled_or_planted_is_built_again_into_the_users_cache(stage, own_cache, spoil):
     path, find = stage
-    whole = path.read_bytes()
-    path.write_bytes(whole[:1000])
-    assert QAPipeline(compiled)(**ASKED) == expected
+    planted = spoil(path.read_bytes())
+    path.write_bytes(planted)
+    label = json.loads(path.with_suffix(".json").read_text())
+    # With a label of its own that fits: the manifest's hash decides.
+    path.with_suffix(".json").write_text(json.dumps(label | {"sha256": hashlib.sha256(planted).hexdigest()}))
     data, why = find()
     assert len(data) > 10_000
+    assert data != planted
     assert "damaged" in why
-    assert find()[1] == ""
-    assert QAPipeline(compiled)(**ASKED) == expected
+    assert path.read_bytes() == planted  # the bundle is left as it is
+    assert find() == (data, "")
+    (kept,) = own_cache.rglob("*.engine")
+    assert kept.read_bytes() == data
+    assert kept.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_an_engine_of_another_version_is_built_again_and_says_so(compiled, stage, expected):
+def test_an_engine_that_the_manifest_does_not_list_is_never_loaded(stage):
+    path, find = stage
+    data, why = find(files={})
+    assert data != path.read_bytes() or why == "it was not built yet"
+    assert why == "it was not built yet"
+    assert find(files={}) == (data, "")
+
+
+def test_an_engine_of_another_version_is_built_again_and_says_so(stage):
     path, find = stage
     label = path.with_suffix(".json")
     found = json.loads(label.read_text())
     found["key"]["runtime"] = "tensorrt-rtx 1.0"
     label.write_text(json.dumps(found))
-    assert QAPipeline(compiled)(**ASKED) == expected
     assert "runtime was tensorrt-rtx 1.0, is tensorrt-rtx" in find()[1]
     assert find()[1] == ""
-    assert QAPipeline(compiled)(**ASKED) == expected
 
 
-def test_a_full_disk_costs_the_cache_not_the_engine(compiled, stage, expected, monkeypatch, logged):
+def test_a_bundle_whose_engines_are_spoiled_answers_all_the_same(compiled, expected, tmp_path):
+    folder = shutil.copytree(compiled, tmp_path / "spoiled")
+    for path in folder.rglob("*.engine"):
+        path.write_bytes(b"native code")
+    assert QAPipeline(folder)(**ASKED) == expected
+
+
+def test_a_full_disk_costs_the_cache_not_the_engine(stage, monkeypatch, logged):
     path, find = stage
     path.unlink()
 
@@ -109,7 +137,6 @@ def test_a_full_disk_costs_the_cache_not_the_engine(compiled, stage, expected, m
     monkeypatch.setattr(tensorrt_engine, "keep_engine", full)
     assert len(find()[0]) > 10_000
     assert "built but not kept: [Errno 28] No space left" in logged[0]
-    assert QAPipeline(compiled)(**ASKED) == expected
 
 
 def test_a_gpu_that_does_not_exist_is_refused(stage):
