@@ -69,7 +69,7 @@ def publish(
     replace_model(
         folder,
         {
-            "model.safetensors": save(weights, metadata={"format": "pt", "writer": WRITER}),
+            "model.safetensors": _ordered(save(weights, metadata={"format": "pt", "writer": WRITER})),
             "tokenizer.json": tokenizer.encode(),
             "tokenizer_config.json": _as_json(_tokenizer_config(tokenizer, own_config)),
             "config.json": _as_json(config),
@@ -101,6 +101,14 @@ def _tokenizer_config(tokenizer: str, config: Any) -> dict[str, Any]:
         "model_max_length": position_limit(config),
         **{name: token for name, token in tokens.items() if token in special},
     }
+
+
+def _ordered(weights: bytes) -> bytes:
+    """Return a safetensors file with its header in alphabetical order: safetensors' own order differs by process."""
+    end = 8 + int.from_bytes(weights[:8], "little")
+    header = json.dumps(json.loads(weights[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the weights stay aligned
+    return len(header).to_bytes(8, "little") + header + weights[end:]
 
 
 def _as_json(value: dict[str, Any]) -> bytes:

@@ -174,7 +174,9 @@ def _made_by_transformers(folder: Path, model_type: str, name: str | None, setti
             if is_there(folder / file):
                 require_file(folder / file, LARGEST_JSON)
                 if file in ("vocab.json", "added_tokens.json"):
-                    _require_ids(read_object(folder / file).values())
+                    ids = list(read_object(folder / file).values())
+                    _require_ids(ids)
+                    _require_distinct(ids)
                 os.symlink((folder / file).resolve(), Path(copy) / file)
         (Path(copy) / _CONFIG).write_text(json.dumps(kept), encoding="utf-8")
         try:
@@ -200,9 +202,19 @@ def _require_possible_ids(content: Any) -> None:
     model = content.get("model")
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
     ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else []
+    _require_distinct(ids)
     added = content.get("added_tokens")
     ids += [token.get("id") for token in added if isinstance(token, dict)] if isinstance(added, list) else []
     _require_ids(ids)
+
+
+def _require_distinct(ids: list[object]) -> None:
+    """Refuse a vocabulary with one id for two tokens: one of the two is lost when it is written."""
+    if len(set(map(str, ids))) < len(ids):
+        raise CheckpointError(
+            "The tokenizer is not a valid tokenizer: two tokens of its vocabulary have the same id. Save the model's "
+            "own with tokenizer.save_pretrained(...)."
+        )
 
 
 def _require_ids(ids: Iterable[object]) -> None:

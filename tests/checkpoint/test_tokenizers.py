@@ -177,6 +177,18 @@ def test_one_id_beyond_the_embeddings_is_refused_whichever_token_has_it(director
     assert f"up to id 1,000,000 ('{token}'), the model only 30,522: they do not belong together" in message
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_two_tokens_with_one_id_are_refused(directory, beside):
+    """tokenizers takes such a vocabulary, and forgets one of the two when it writes it."""
+    made = directory("bert")
+    content = json.loads((made.path / "tokenizer.json").read_text(encoding="utf-8"))
+    content["model"]["vocab"]["the"] = content["model"]["vocab"]["book"]
+    (made.path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    if beside:
+        made.change_json("tokenizer_config.json")
+    assert "two tokens of its vocabulary have the same id" in made.refusal()
+
+
 def refused(checkpoint, change) -> str:
     """Return the message with which a changed tokenizer of a checkpoint's is refused."""
     tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
