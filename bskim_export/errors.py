@@ -59,7 +59,7 @@ def only_own_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
         ...     return n / 0
         >>> half(1)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        bskim_export.errors.InternalError: ZeroDivisionError: division by zero. This is not your fault: ...
+        bskim_export.errors.InternalError: ZeroDivisionError: division by zero. If your arguments ...
     """
 
     @wraps(function)
@@ -79,7 +79,7 @@ def only_own_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
                 raise
             said = f"{type(error).__name__}: {error}".rstrip(".: ")
             raise InternalError(
-                f"{said}. This is not your fault: please report it with the traceback above."
+                f"{said}. If your arguments are of the documented types, please report this with the traceback above."
             ) from error
 
     return guarded

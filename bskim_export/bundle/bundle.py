@@ -20,7 +20,7 @@ from bskim_export.bundle.evidence import is_still_at, locked_folder, own_evidenc
 from bskim_export.bundle.integrity import RECOPY, find_fault, hash_file, read_small, stamp_files
 from bskim_export.bundle.manifest import EngineSet, Manifest, Model
 from bskim_export.bundle.manifest_file import MANIFEST, decode, encode, require_seal
-from bskim_export.errors import BundleError
+from bskim_export.errors import BundleError, only_own_errors
 
 REPORT = "report.json"
 LARGEST_MANIFEST = 1 << 24  # bytes; that of a BERT-large has 70 thousand
@@ -47,6 +47,7 @@ class Bundle:
         self._weights: bytes | None = None
 
     @classmethod
+    @only_own_errors
     def open(cls, folder: str | Path, *, verify: bool = True) -> "Bundle":
         """Open the bundle in `folder`.
 

@@ -18,7 +18,7 @@ from bskim_export.checkpoint.files import first_line, is_there, read_object
 from bskim_export.checkpoint.state_dict import HEAD, encoder_weights, require_fit, used_weights, without_prefix
 from bskim_export.checkpoint.tokenizer_files import pad_token_id, read_tokenizer, tokenizer_json
 from bskim_export.checkpoint.weights import SAVE_HINT, read_weights, torch_load
-from bskim_export.errors import CheckpointError
+from bskim_export.errors import CheckpointError, only_own_errors
 from bskim_export.model.families import find_family
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.model.skim_config import SkimConfig
@@ -45,6 +45,7 @@ class Checkpoint:
         return describe(self.model, self.tokenizer, self.source)
 
 
+@only_own_errors
 def load_checkpoint(source: str | Path, layers: list[int] | None = None, fresh_head: bool = False) -> Checkpoint:
     """Load a model from a Hugging Face directory, a hub id, or a `model.pt` that `save_checkpoint` wrote.
 
@@ -79,6 +80,7 @@ def load_checkpoint(source: str | Path, layers: list[int] | None = None, fresh_h
     return Checkpoint(_build(config, state, layers, str(source), fresh_head), tokenizer, Path(source).name)
 
 
+@only_own_errors
 def save_checkpoint(
     model: BlockSkimForQuestionAnswering,
     path: str | Path,

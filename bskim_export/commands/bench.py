@@ -96,6 +96,7 @@ def main(
     from bskim_export.data.question import sample
     from bskim_export.data.readers import read_questions
     from bskim_export.evaluate.machine import describe_machine
+    from bskim_export.evaluate.usable import usable
     from bskim_export.runtime.pipeline import QAPipeline
 
     notes: list[str] = []
@@ -108,7 +109,6 @@ def main(
     found = read_questions(dataset, on_note)
     if impossible is None:
         impossible = any(not q.gold for q in found)
-    questions = sample(found, limit, seed)
     backend = open_for(bundle, backend_name, threads, precision)
     pipeline = QAPipeline(bundle, threshold=threshold, backend=backend)
     options = pipeline.options(
@@ -118,6 +118,9 @@ def main(
         align_to_words=align_to_words,
     )
     other = QAPipeline(baseline, threshold=0, backend=backend) if baseline else None
+    for one in filter(None, (pipeline, other)):
+        found = usable(found, one.maker, options, on_note)
+    questions = sample(found, limit, seed)
     rows = make_rows(pipeline.answerer(options), keep_schedule, other.answerer(options) if other else None)
     over = rows[-1] if baseline else rows[1]
     with progress_bar() as bar:

@@ -69,6 +69,7 @@ def main(
     from bskim_export.calibrate.session import Session
     from bskim_export.commands.calibrate_report import Steps, answerable, print_evidence
     from bskim_export.data.readers import read_questions
+    from bskim_export.evaluate.usable import usable
     from bskim_export.runtime.pipeline import QAPipeline
 
     chosen = override(load_recipe(recipe) if recipe else Recipe(), **options)
@@ -88,6 +89,7 @@ def main(
     machine = f"{backend.name} {backend.version}, {backend.precision}, {backend.threads} threads"
     pipeline = QAPipeline(bundle, backend=backend)
     questions = answerable(read_questions(chosen.dataset, note))
+    questions = usable(questions, pipeline.maker, pipeline.options(max_seq_len=chosen.max_seq_len), note)
     try:
         with Steps() as steps:
             session = Session(pipeline, questions, chosen, work, machine, steps)

@@ -66,9 +66,10 @@ def main(
     from bskim_export.data.question import sample
     from bskim_export.data.readers import read_questions
     from bskim_export.evaluate.paired import answer_all, figures
+    from bskim_export.evaluate.usable import usable
     from bskim_export.runtime.pipeline import QAPipeline
 
-    questions = sample(read_questions(dataset, note), limit, seed)
+    found = read_questions(dataset, note)
     backend = open_for(bundle, backend_name, threads, precision)
     dense = QAPipeline(bundle, threshold=0, backend=backend)
     if other:
@@ -77,12 +78,15 @@ def main(
         ways = {"dense": dense, "skim": QAPipeline(bundle, threshold=threshold, backend=backend)}
     length = max_seq_len or min(p.options().max_seq_len for p in ways.values())
     if impossible is None:
-        impossible = any(not q.gold for q in questions)
+        impossible = any(not q.gold for q in found)
     # Each bundle refuses a length that it does not take; both run at the settings of the first.
     options, _ = [
         p.options(max_seq_len=length, handle_impossible_answer=impossible, align_to_words=align_to_words)
         for p in ways.values()
     ]
+    for pipeline in ways.values():
+        found = usable(found, pipeline.maker, options, note)
+    questions = sample(found, limit, seed)
     answers = {}
     with progress_bar(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
         for name, pipeline in ways.items():

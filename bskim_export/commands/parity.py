@@ -42,12 +42,13 @@ def main(
         from bskim_export.export.parity import measure_parity
     from bskim_export.data.question import sample
     from bskim_export.data.readers import read_questions
+    from bskim_export.evaluate.usable import usable
     from bskim_export.runtime.pipeline import QAPipeline
 
     backend = open_for(bundle, backend_name, threads, precision)
     pipeline = QAPipeline(bundle, backend=backend)
     checkpoint = load_checkpoint(model, pipeline.bundle.skim_layers)
-    questions = sample(read_questions(dataset, note), limit)
+    questions = sample(usable(read_questions(dataset, note), pipeline.maker, pipeline.options(), note), limit)
     with progress_bar() as bar:
         task = bar.add_task("Comparing with PyTorch", total=len(questions))
         parity = measure_parity(pipeline, checkpoint.model, questions, lambda: bar.advance(task))

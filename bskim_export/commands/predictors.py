@@ -30,6 +30,7 @@ def main(model: str, dataset: str, limit: int, seed: int) -> None:
 
     from bskim_export.data.question import sample
     from bskim_export.data.readers import read_questions
+    from bskim_export.evaluate.usable import usable
     from bskim_export.runtime.options import RunOptions
     from bskim_export.runtime.windows import WindowMaker
 
@@ -37,9 +38,9 @@ def main(model: str, dataset: str, limit: int, seed: int) -> None:
     skim = checkpoint.model.skim
     if not skim.layers:
         raise CheckpointError(f"'{model}' has no predictors. Give it some: bskim-train --freeze --model {model}")
-    questions = sample(read_questions(dataset, note), limit, seed)
     maker = WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), checkpoint.describe())
     options = RunOptions.of_length(skim.max_seq_len)
+    questions = sample(usable(read_questions(dataset, note), maker, options, note), limit, seed)
     features = make_features(questions, maker, options.max_seq_len, options.doc_stride)
     collator = Collator(skim.block_size, checkpoint.model.config.pad_token_id)
     with progress_bar() as bar:

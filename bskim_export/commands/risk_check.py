@@ -60,11 +60,12 @@ def main(
     from bskim_export.calibrate.risk import check_splits
     from bskim_export.calibrate.session import Session
     from bskim_export.data.readers import read_questions
+    from bskim_export.evaluate.usable import usable
     from bskim_export.runtime.pipeline import QAPipeline
 
     backend = open_for(bundle, backend_name, threads, precision)
     pipeline = QAPipeline(bundle, backend=backend)
-    questions = answerable(read_questions(dataset, note))
+    questions = usable(answerable(read_questions(dataset, note)), pipeline.maker, pipeline.options(), note)
     total = min(len(questions), sample or len(questions))
     recipe = Recipe(dataset, total // 5, total - total // 5, seed, risk=risk, confidence=confidence)
     with Steps() as steps:

@@ -139,7 +139,7 @@ def main(model: str, dataset: str, out: Path, preset: str, **options: Any) -> No
                     tasks[what] = bar.add_task(what, total=total)
                 bar.update(tasks[what], completed=done)
 
-            report = train(checkpoint, questions, held_out, settings, out, progress)
+            report = train(checkpoint, questions, held_out, settings, out, progress, note)
     except KeyboardInterrupt:
         errors.print("Interrupted. The same command goes on from the last saved step.")
         sys.exit(130)

@@ -12,7 +12,7 @@ from bskim_export.data.mrqa import load_mrqa, parse_mrqa
 from bskim_export.data.notes import Notes, OnNote, collect, warn_data
 from bskim_export.data.question import Question
 from bskim_export.data.squad import load_squad, parse_squad
-from bskim_export.errors import InputError
+from bskim_export.errors import InputError, only_own_errors
 
 _LOADERS: dict[str, Callable[[Path, OnNote, Limits], list[Question]]] = {
     "squad": load_squad,
@@ -21,6 +21,7 @@ _LOADERS: dict[str, Callable[[Path, OnNote, Limits], list[Question]]] = {
 }
 
 
+@only_own_errors
 def read_questions(spec: str | Path, on_note: OnNote = warn_data, largest_file: int | None = None) -> list[Question]:
     """Read a data set.
 

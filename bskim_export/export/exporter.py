@@ -26,7 +26,7 @@ from bskim_export.bundle.tensors import PREDICTOR_OUTPUTS, specify_all
 from bskim_export.checkpoint.loading import Checkpoint
 from bskim_export.data.question import Question, sample
 from bskim_export.data.squad import load_squad
-from bskim_export.errors import InputError
+from bskim_export.errors import InputError, only_own_errors
 from bskim_export.evaluate.usable import usable
 from bskim_export.export.graph_writer import GraphWriter
 from bskim_export.export.int8.ranges import ActivationStats, measure_activations
@@ -50,6 +50,7 @@ EXPORTING = "Exporting to ONNX"
 MEASURING_PARITY = "Measuring parity with PyTorch"
 
 
+@only_own_errors
 def export_bundle(
     checkpoint: Checkpoint,
     out: str | Path,
