@@ -41,6 +41,10 @@ class Characters:
         passage = window.is_passage
         offsets[~passage] = 0  # those of the question are into another text
         seen: npt.NDArray[np.bool_] = passage & (self._visible[offsets[:, 1]] > self._visible[offsets[:, 0]])
+        # A token of no characters stands for the letter before it, if no other token has that.
+        for i in np.flatnonzero(passage & (offsets[:, 0] == offsets[:, 1])):
+            start = int(offsets[i, 0])
+            seen[i] = self._take_in_before(window, start) < start
         return seen
 
     def span(self, window: Window, first: int, last: int, align_to_words: bool) -> tuple[int, int]:
@@ -119,8 +123,9 @@ def _covered_from(window: Window, end: int, length: int) -> int:
 
 
 def _passage_offsets(window: Window) -> npt.NDArray[np.int64]:
+    """Return int64 [T, 2], the characters of the passage tokens that have any."""
     offsets = np.array(window.encoding.offsets, np.int64).reshape(-1, 2)
-    found: npt.NDArray[np.int64] = offsets[window.is_passage[: len(offsets)]]
+    found: npt.NDArray[np.int64] = offsets[window.is_passage[: len(offsets)] & (offsets[:, 0] < offsets[:, 1])]
     return found
 
 

@@ -81,6 +81,14 @@ def test_first_letters_that_no_token_has_belong_to_the_answer(align):
     assert {"The", "Utrecht", "Mira"} <= firsts
 
 
+def test_a_word_of_one_letter_that_its_token_lost_can_be_an_answer():
+    context = "Plan B is by X."
+    maker = byte_level([pre_tokenizers.Whitespace()], [pre_tokenizers.Punctuation()], trim=True, text=context)
+    window = maker("Where?", context, 64, 8)[0]
+    assert any(start == end for i, (start, end) in enumerate(window.encoding.offsets) if window.is_passage[i])
+    assert {"B", "X"} <= set(answers(maker, context, longest=1))
+
+
 def test_a_later_window_takes_in_nothing_that_its_neighbour_has():
     context = "x" * 400
     for window in byte_level(text="ab")("Where?", context, 32, 0)[1:]:
