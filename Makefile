@@ -13,7 +13,7 @@ demo: $(INSTALLED)
 	    --question "Who wrote down the storms and ships?"
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Figures over a thousand questions, as the README quotes them, and runs of minutes.
 test-slow: $(INSTALLED)
@@ -26,10 +26,16 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 
-# Ten thousand mutations of a bundle's files: a right answer, or an error that names the place.
+# Hostile and unlucky input: a right answer or an error of ours, nothing executed, nothing lost. In the end a crowd.
+# Each is seeded, and goes on with a case by --first; kills.py goes on by itself.
 attack: $(INSTALLED)
 	$(BIN)/python tests/attack/make_bundle.py build/attack
 	$(BIN)/python tests/attack/bundles.py build/attack --count 10000
+	$(BIN)/python tests/attack/checkpoints.py --count 3000
+	$(BIN)/python tests/attack/data_files.py --count 5000
+	$(BIN)/python tests/attack/arguments.py build/attack --count 3000
+	$(BIN)/python tests/attack/kills.py --count 1000
+	$(BIN)/python tests/attack/load.py build/attack --callers 16 --count 5000
 
 clean:
 	rm -rf .venv engines bench.json

@@ -99,8 +99,8 @@ class RunOptions:
             doc_stride=check_count(0, "doc_stride", doc_stride),
             max_answer_len=check_count(1, "max_answer_len", max_answer_len),
             top_k=check_count(1, "top_k", top_k),
-            handle_impossible_answer=_flag("handle_impossible_answer", handle_impossible_answer),
-            align_to_words=_flag("align_to_words", align_to_words),
+            handle_impossible_answer=check_flag("handle_impossible_answer", handle_impossible_answer),
+            align_to_words=check_flag("align_to_words", align_to_words),
             batch_size=check_count(1, "batch_size", batch_size),
             max_windows=check_count(1, "max_windows", max_windows),
         )
@@ -124,7 +124,7 @@ def check_count(least: int, name: str, value: SupportsIndex) -> int:
     return operator.index(value)
 
 
-def _flag(name: str, value: object) -> bool:
+def check_flag(name: str, value: object) -> bool:
     """Return a truth value, NumPy's and 0 and 1 included, as a bool. Raises InputError for anything else."""
     if isinstance(value, (bool, np.bool_)) or (isinstance(value, int) and value in (0, 1)):
         return bool(value)

@@ -20,7 +20,7 @@ from bskim_export.errors import BundleError, InputError, is_fault, only_own_erro
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.arguments import parse_call
 from bskim_export.runtime.asking import answer_each, shown_progress
-from bskim_export.runtime.options import BATCH_SIZE, GivenOptions, RunOptions, check_count
+from bskim_export.runtime.options import BATCH_SIZE, GivenOptions, RunOptions, check_count, check_flag
 from bskim_export.runtime.orchestrator import Orchestrator
 from bskim_export.runtime.policy import Policy, Thresholds, check_threshold
 from bskim_export.runtime.scoring import Answer
@@ -195,7 +195,9 @@ class QAPipeline:
         if topk is not None:
             warnings.warn("topk is called top_k now.", FutureWarning, stacklevel=3)
             top_k = topk
-        if on_error not in ("raise", "return"):
+        return_skim = check_flag("return_skim", return_skim)
+        return_stats = check_flag("return_stats", return_stats)
+        if not isinstance(on_error, str) or on_error not in ("raise", "return"):
             raise InputError(f"on_error must be 'raise' or 'return', got {on_error!r}.")
         options = self.options(
             max_seq_len=max_seq_len,

@@ -14,8 +14,8 @@ def token_ranges(windows: Sequence[Window], context: str) -> list[npt.NDArray[np
     """Return the character ranges of all positions, of each window: int64 [K * block_size, 2].
 
     Positions that are no passage have the range (0, 0). With some tokenizers, visible characters are in no token's
-    offsets: the first letter of every word, say. They go to the token that begins behind them, otherwise to the one
-    that ends before them.
+    offsets: the first letter of every word, say. They go to the token that begins behind them; if no window has
+    one, to the one that ends before them.
 
     Args:
         windows: all of one question's
@@ -27,12 +27,14 @@ def token_ranges(windows: Sequence[Window], context: str) -> list[npt.NDArray[np
         own[: window.length] = window.encoding.offsets
         ranges.append(np.where(window.is_passage[:, None], own, 0))
     for begin, finish in _uncovered(ranges, context):
-        for own, window in zip(ranges, windows, strict=True):
-            behind = np.flatnonzero(window.is_passage & (own[:, 0] == finish))
+        behind = [np.flatnonzero(w.is_passage & (own[:, 0] == finish)) for own, w in zip(ranges, windows, strict=True)]
+        # A window that ends just before that token must not give its letter to another one.
+        to_next = any(len(tokens) for tokens in behind)
+        for own, window, following in zip(ranges, windows, behind, strict=True):
             before = np.flatnonzero(window.is_passage & (own[:, 1] == begin))
-            if len(behind):
-                own[behind[0], 0] = begin
-            elif len(before):
+            if len(following):
+                own[following[0], 0] = begin
+            elif len(before) and not to_next:
                 own[before[-1], 1] = finish
     return ranges
 

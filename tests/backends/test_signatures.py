@@ -1,6 +1,7 @@
 """The inputs and outputs of graphs: those in the files are those in the manifest, or the file is refused."""
 
 import shutil
+from dataclasses import replace
 
 import onnx
 import pytest
@@ -11,6 +12,7 @@ from transformers import BertConfig
 from bskim_export import export_bundle
 from bskim_export.backends.catalogue import CATALOGUE, open_backend
 from bskim_export.bundle.bundle import Bundle
+from bskim_export.bundle.integrity import hash_file
 from bskim_export.bundle.tensors import TensorSpec
 from bskim_export.checkpoint.loading import Checkpoint
 from bskim_export.data.question import sample
@@ -117,7 +119,9 @@ def test_a_file_of_another_signature_than_the_manifests_is_refused(name, change,
     changed = onnx.load(folder / graph.file, load_external_data=False)
     change(changed.graph)
     onnx.save(changed, folder / graph.file)
-    bundle = Bundle.open(folder, verify=False)
+    manifest = Bundle.open(folder, verify=False).manifest
+    files = {**manifest.files, graph.file: hash_file(folder / graph.file)}
+    bundle = Bundle.create(folder, replace(manifest, files=files))  # with its hash: a fault that only a load can see
     with pytest.raises(BundleError, match=rf"stage_00\.onnx' has {fault}.*not of one export"):
         open_backend(name, threads=2).load(bundle, graph)
     assert open_backend(name, threads=2).load(bundle, bundle.manifest.dense) is not None

@@ -42,6 +42,7 @@ def test_the_report_says_what_it_was_measured_with(tiny_bundle, tmp_path):
         "handle_impossible_answer": False,
         "align_to_words": True,
         "batch_size": 8,
+        "max_windows": 4096,
     }
     succeed(*common)
     assert read_json(tmp_path / "report.json")["options"] == expected
@@ -100,11 +101,10 @@ def test_questions_without_an_answer_are_scored_as_squad_2_does(minilm_bundle, t
     assert "dense: with an answer EM 100.00, F1 100.00 (1 questions); without EM 100.00" in shown
 
 
-def test_a_guessed_form_is_shown_before_the_error(tmp_path):
+def test_a_file_of_no_known_form_is_described(tmp_path):
     (tmp_path / "set.json").write_text("[{}]")
     output = in_one_line(run("bench", "nowhere", "--dataset", tmp_path / "set.json"))
-    assert "Note: " in output
-    assert output.index("is read as 'hotpotqa:") < output.index("Error: ") < output.index("[0]: '_id' is missing")
+    assert "[0]: an object with the keys [] is no question-answering data that is known here" in output
 
 
 @pytest.mark.parametrize("option", ["--limit", "--batch-size", "--max-seq-len", "--threads"])

@@ -13,7 +13,8 @@ def checkpoint(tiny, tmp_path):
 
 def test_a_checkpoint_becomes_a_directory_that_loads(checkpoint, tiny, tmp_path):
     shown = succeed("publish", checkpoint, tmp_path / "out")
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"config.json", "model.safetensors", "tokenizer.json"}
+    names = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == names
     assert f"{(tmp_path / 'out' / 'model.safetensors').stat().st_size / 1e6:.0f} MB of weights" in shown
     assert load_checkpoint(tmp_path / "out").model.skim == tiny().model.skim
 
