@@ -7,8 +7,11 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import time
+from contextlib import suppress
 from hashlib import sha256
+from pathlib import Path
 
 LONGEST_STEM = 150
 """Bytes of a name that a temporary name repeats; most file systems take 255."""
@@ -34,6 +37,17 @@ def take_lock(descriptor: int, wait: float = 0) -> bool | None:
             time.sleep(0.02)
         except OSError:
             return None
+
+
+def remove_unless_locked(folder: Path) -> None:
+    """Remove a temporary directory that a killed process left. One that may be in use stays, and so does a link."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if take_lock(descriptor):
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(descriptor)
 
 
 def stem(name: str) -> str:

@@ -19,11 +19,10 @@ from bskim_export.bundle.checks import TOKENIZER, WEIGHTS, check_manifest
 from bskim_export.bundle.evidence import is_still_at, locked_folder, own_evidence, with_calibration
 from bskim_export.bundle.integrity import RECOPY, find_fault, hash_file, read_small, stamp_files
 from bskim_export.bundle.manifest import EngineSet, Manifest, Model
-from bskim_export.bundle.manifest_file import MANIFEST, decode, encode, require_seal
+from bskim_export.bundle.manifest_file import LARGEST_MANIFEST, MANIFEST, decode, encode, require_seal
 from bskim_export.errors import BundleError, only_own_errors
 
 REPORT = "report.json"
-LARGEST_MANIFEST = 1 << 24  # bytes; that of a BERT-large has 70 thousand
 
 
 class Bundle:

@@ -12,7 +12,7 @@ from bskim_export.bundle.evidence import locked_folder
 from bskim_export.bundle.manifest_file import MANIFEST
 from bskim_export.bundle.ownership import find_foreign, has_only_remains, is_mount_point
 from bskim_export.errors import BundleError, OutputError
-from bskim_export.locks import is_temporary, take_lock, temporary_name
+from bskim_export.locks import is_temporary, remove_unless_locked, take_lock, temporary_name
 
 PARTIAL = "partial"
 OLD = "old"
@@ -219,7 +219,7 @@ def _clear_leftovers(home: Path, target: Path) -> None:
             elif _is_bundle_or_empty(path):
                 _bring_back(path, target)
         elif is_temporary(path.name, target.name, PARTIAL):
-            _remove_unless_locked(path)
+            remove_unless_locked(path)
 
 
 def _is_bundle_or_empty(path: Path) -> bool:
@@ -238,13 +238,3 @@ def _clear_inside(old: Path, target: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
         else:
             _bring_contents_back(old, target)
-
-
-def _remove_unless_locked(partial: Path) -> None:
-    with suppress(OSError):
-        descriptor = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            if take_lock(descriptor):
-                shutil.rmtree(partial, ignore_errors=True)
-        finally:
-            os.close(descriptor)

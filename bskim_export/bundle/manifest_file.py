@@ -16,6 +16,8 @@ from bskim_export.bundle.manifest import FORMAT_VERSION, Manifest
 from bskim_export.errors import BundleError
 
 MANIFEST = "manifest.json"
+LARGEST_MANIFEST = 1 << 24
+"""Bytes; that of a BERT-large has 70 thousand."""
 REBUILD = "Export the model again with this version of bskim-export."
 EDITED = "Only 'thresholds' may be edited by hand. Copy the file again, or export the model again."
 

@@ -7,11 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from bskim_export.bundle.integrity import read_small
-from bskim_export.bundle.manifest_file import MANIFEST
+from bskim_export.bundle.manifest_file import LARGEST_MANIFEST, MANIFEST
 from bskim_export.errors import BundleError
-
-LARGEST_MANIFEST = 1 << 24
-"""Bytes."""
 
 FIELDS = {"format_version": int, "model": dict, "stages": list, "thresholds": dict, "files": dict, "versions": dict}
 """What a manifest of any version has, and other people's have not."""

@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from bskim_export.atomic import explained
 from bskim_export.errors import OutputError
-from bskim_export.locks import is_temporary, take_lock, temporary_name
+from bskim_export.locks import is_temporary, remove_unless_locked, take_lock, temporary_name
 
 WRITER = "bskim publish"
 """In the header of a model.safetensors: who wrote it. transformers writes none when it saves the model anew."""
@@ -111,15 +111,8 @@ def _staged(target: Path, contents: Mapping[str, bytes]) -> Iterator[Path]:
 
 def _clear_leftovers(place: Path, name: str) -> None:
     for path in list(place.iterdir()):
-        if not is_temporary(path.name, name, _KIND):
-            continue
-        with contextlib.suppress(OSError):
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                if take_lock(descriptor):
-                    shutil.rmtree(path, ignore_errors=True)
-            finally:
-                os.close(descriptor)
+        if is_temporary(path.name, name, _KIND):
+            remove_unless_locked(path)
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -78,12 +78,13 @@ def _inside_word(text: str, place: int) -> bool:
     if before < 0 or behind == len(text):
         return False
     # In every script, a mark belongs to the character before it.
-    return _is_mark(text[behind]) or (_makes_words(text[before]) and _makes_words(text[behind]))
+    return is_mark(text[behind]) or (_makes_words(text[before]) and _makes_words(text[behind]))
 
 
 def _makes_words(character: str) -> bool:
-    return (character.isalnum() or character == "_" or _is_mark(character)) and not _UNSPACED.match(character)
+    return (character.isalnum() or character == "_" or is_mark(character)) and not _UNSPACED.match(character)
 
 
-def _is_mark(character: str) -> bool:
+def is_mark(character: str) -> bool:
+    """Return whether a character is a combining mark, which belongs to the one before it."""
     return unicodedata.category(character)[0] == "M"

@@ -3,7 +3,6 @@
 Without it, one question that fills the window would end a benchmark or a calibration midway.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 
 from bskim_export.data.fields import short
@@ -12,10 +11,9 @@ from bskim_export.data.question import Question
 from bskim_export.data.visible import HIDDEN
 from bskim_export.errors import InputError
 from bskim_export.runtime.options import RunOptions
-from bskim_export.runtime.windows import WindowMaker
+from bskim_export.runtime.windows import WindowMaker, replace_surrogates
 
 LEFT_OUT = "Questions left out that cannot be run"
-_SURROGATES = re.compile("[\ud800-\udfff]")
 _BATCH = 1000
 _BEGINNING = 200
 """Visible characters of a context that are tokenised, to see whether it has words."""
@@ -92,6 +90,5 @@ def _beginning(context: str) -> str:
 
 
 def _count_tokens(texts: list[str], maker: WindowMaker) -> list[int]:
-    # A lone surrogate, which no tokenizer takes, is replaced as the window maker does.
-    clean = [_SURROGATES.sub("\ufffd", text) for text in texts]
+    clean = [replace_surrogates(text) for text in texts]
     return [len(encoding.ids) for encoding in maker.tokenizer.encode_batch(clean, add_special_tokens=False)]

@@ -54,11 +54,14 @@ def answer_each(
             example, windows = one
             results = next(outcomes)
             answers = answerer.decode(example.context, windows, results)
-            for answer in answers:
-                if return_skim:
-                    answer["skipped"] = skipped_ranges(windows, results, answerer.runner.model.block_size)
-                if return_stats:
-                    share = kept_share(windows, results, answerer.runner.model.num_layers)
+            model = answerer.runner.model
+            if return_skim:
+                skipped = skipped_ranges(windows, results, model.block_size)
+                for answer in answers:
+                    answer["skipped"] = skipped
+            if return_stats:
+                share = kept_share(windows, results, model.num_layers)
+                for answer in answers:
                     answer["stats"] = {"seconds": seconds, "windows": len(windows), "kept_share": share}
             yield answers
 

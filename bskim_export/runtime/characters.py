@@ -4,12 +4,10 @@ Tokenizers give offsets that are a little off: white space inside a token, lette
 their letter. Answers and threshold calibration both go through here.
 """
 
-import unicodedata
-
 import numpy as np
 import numpy.typing as npt
 
-from bskim_export.data.visible import HIDDEN, visible_range
+from bskim_export.data.visible import HIDDEN, is_mark, visible_range
 from bskim_export.runtime.windows import Window
 
 _JOINER = "\u200d"
@@ -130,14 +128,14 @@ def _passage_offsets(window: Window) -> npt.NDArray[np.int64]:
 
 
 def _is_word(character: str) -> bool:
-    return character.isalnum() or unicodedata.category(character)[0] == "M"
+    return character.isalnum() or is_mark(character)
 
 
 def _belongs_to_the_one_before(text: str, place: int) -> bool:
     """Return whether a character and the one before it are one to a reader."""
     character = text[place]
     return (
-        unicodedata.category(character)[0] == "M"
+        is_mark(character)
         or (character == _JOINER and not text[place + 1 : place + 2].isspace())
         or ord(character) in _SKIN_TONES
         or (text[place - 1] == _JOINER and not character.isspace())

@@ -86,8 +86,8 @@ class WindowMaker:
             InputError: the question or the context has no words, the question fills the window, or there are more
                 windows than allowed.
         """
-        question = _replace_surrogates(question)
-        context = _replace_surrogates(context)
+        question = replace_surrogates(question)
+        context = replace_surrogates(context)
         question_tokens = len(self.tokenizer.encode(question, add_special_tokens=False))
         room = max_seq_len - question_tokens - self._specials
         if question_tokens == 0:
@@ -139,6 +139,9 @@ class WindowMaker:
         return copy
 
 
-def _replace_surrogates(text: str) -> str:
-    # A lone surrogate is no character: UTF-8 cannot hold it. One for one, so that offsets stay valid.
+def replace_surrogates(text: str) -> str:
+    """Return a text that tokenizers take: a lone surrogate is no character, and UTF-8 cannot hold it.
+
+    Each is replaced by one character, so that offsets stay valid.
+    """
     return _SURROGATES.sub("\ufffd", text)
