@@ -32,7 +32,7 @@ def check_target(target: Path) -> None:
         for _ in range(LOOKS):
             before = _identity(target)
             reason = _refusal(target)
-            if reason is None or _identity(target) == before:
+            if reason is None or (before is not None and _identity(target) == before):
                 break  # else another export has just put its bundle there, and what was seen was half removed
     except (OSError, ValueError) as error:
         reason = f"cannot be written to ({getattr(error, 'strerror', None) or error})"
@@ -40,7 +40,7 @@ def check_target(target: Path) -> None:
         raise BundleError(f"'{target}' {reason}. Choose another --out.")
     try:
         check_folder(target if is_mount_point(target) else target.parent)
-        if os.path.isdir(target) and not os.access(target, os.W_OK | os.X_OK) and os.path.isdir(target):
+        if _is_write_protected(target):
             raise OutputError(f"'{target}' cannot be written (Permission denied). Name another place.")
     except OutputError as error:
         raise BundleError(str(error).replace("Name another place.", "Choose another --out.")) from None
@@ -96,6 +96,23 @@ def _refusal(target: Path) -> str | None:
         return None
     foreign = find_foreign(target, own)
     return foreign and f"{foreign}; nothing was changed"
+
+
+def _is_write_protected(target: Path) -> bool:
+    """Return whether there is a directory that this user may not change.
+
+    All is asked of one opened directory: by its name, another one might be asked, or none between two of them.
+    """
+    try:
+        descriptor = os.open(target, getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError:
+        return True
+    try:
+        return not os.access(".", os.W_OK | os.X_OK, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

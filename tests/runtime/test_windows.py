@@ -79,7 +79,7 @@ def test_a_question_that_fills_the_window_is_refused_with_numbers(maker):
 @given(st.integers(1, 300), st.integers(0, 400))
 def test_every_window_but_the_last_brings_at_least_half_of_its_room(maker, question_tokens, doc_stride):
     question = "who " * question_tokens
-    windows = maker(question, "word " * 1500, 384, doc_stride)
+    windows = maker(question, " ".join(["word"] * 1500), 384, doc_stride)
     room = 384 - windows[0].question_length - 1
     new = [int(w.is_passage.sum()) for w in windows]
     shared = [len(set(own(a)) & set(own(b))) for a, b in pairwise(windows)]
