@@ -25,6 +25,7 @@ lint: $(INSTALLED)
 
 types: $(INSTALLED)
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -m slow tests/test_api.py
 
 # Hostile and unlucky input: a right answer or an error of ours, nothing executed, nothing lost. In the end a crowd.
 # Each is seeded, and goes on with a case by --first; kills.py goes on by itself.

@@ -3,6 +3,7 @@
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import EXAMPLE, FAMILIES, SHAPE, make_model, spread_scores
@@ -14,6 +15,7 @@ from bskim_export.checkpoint.loading import Checkpoint, load_checkpoint
 from bskim_export.data.question import Question, sample
 from bskim_export.data.squad import load_squad
 from bskim_export.export.exporter import export_bundle
+from bskim_export.locks import take_lock
 
 
 @pytest.fixture(scope="session")
@@ -73,16 +75,33 @@ def tiny(squad, tokenizers):
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tiny, squad, tmp_path_factory):
+def exported(tmp_path_factory, worker_id):
+    """Return a function: name, arguments of `export_bundle` -> the directory of that bundle.
+
+    Every bundle is exported once, whatever worker needs it first. No test may change one.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder if worker_id == "master" else folder.parent) / "bundles"
+
+    def make(name: str, checkpoint: Checkpoint, **arguments: Any) -> Path:
+        folder.mkdir(exist_ok=True)
+        out = folder / name
+        with open(folder / f"{name}.lock", "w") as lock:
+            take_lock(lock.fileno(), wait=600)
+            if not out.exists():
+                export_bundle(checkpoint, out, **arguments)
+        return out
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny, squad, exported):
     """Return a function: family name, layers, kind of predictor -> the directory of that tiny model's bundle."""
-    made = {}
 
     def make(family: str = "bert", layers: tuple[int, ...] = (0, 1, 2), predictor: str = "diagonal") -> Path:
-        if (family, layers, predictor) not in made:
-            out = tmp_path_factory.mktemp("bundles") / family
-            export_bundle(tiny(family, layers, predictor), out, questions=sample(squad, 4))
-            made[family, layers, predictor] = out
-        return made[family, layers, predictor]
+        name = f"{family}-{'-'.join(map(str, layers))}-{predictor}".replace(" ", "-")
+        return exported(name, tiny(family, layers, predictor), questions=sample(squad, 4))
 
     return make
 
@@ -94,11 +113,9 @@ def minilm() -> Checkpoint:
 
 
 @pytest.fixture(scope="session")
-def minilm_bundle(minilm, squad, tmp_path_factory) -> Path:
+def minilm_bundle(minilm, squad, exported) -> Path:
     """Its bundle."""
-    out = tmp_path_factory.mktemp("bundles") / "minilm"
-    export_bundle(minilm, out, questions=sample(squad, 8))
-    return out
+    return exported("minilm", minilm, questions=sample(squad, 8))
 
 
 @pytest.fixture(scope="session")

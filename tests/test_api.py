@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import bskim_export
 
 ROOT = Path(__file__).parents[1]
@@ -48,6 +50,7 @@ def test_every_public_object_has_a_docstring():
             assert getattr(bskim_export, name).__doc__
 
 
+@pytest.mark.slow  # `make types` runs it: mypy takes a minute to read the package
 def test_a_type_checker_knows_them(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)
     command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "--ignore-missing-imports", "program.py"]

@@ -5,46 +5,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from bskim_export.blocks import count_blocks
 from bskim_export.data.metrics import evaluate as score
 from bskim_export.data.question import Question
 from bskim_export.evaluate.loop import Evaluated, evaluate, padded_macs
 from bskim_export.evaluate.timing import take_turns
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.policy import KeepSchedule, Thresholds
-from bskim_export.runtime.windows import MAX_WINDOWS, Window, WindowMaker
+from bskim_export.runtime.windows import WindowMaker
 
 PARTS = 8
 """Batches whose questions run together when throughput is measured."""
-
-
-class PaddingWindowMaker(WindowMaker):
-    """Pads every window to the model's full length, as static-shape deployments do."""
-
-    def __call__(
-        self, question: str, context: str, max_seq_len: int, doc_stride: int, max_windows: int = MAX_WINDOWS
-    ) -> list[Window]:
-        """Return the windows of one question; see WindowMaker."""
-        windows = super().__call__(question, context, max_seq_len, doc_stride, max_windows)
-        return [self._pad(w, max_seq_len) for w in windows]
-
-    def _pad(self, window: Window, max_seq_len: int) -> Window:
-        model = self.model
-        missing = count_blocks(max_seq_len, model.block_size) * model.block_size - len(window.input_ids)
-
-        def extend(array: npt.NDArray[np.int64], value: int) -> npt.NDArray[np.int64]:
-            return np.concatenate([array, np.full(missing, value, np.int64)])
-
-        # the position of padding is of no consequence to real tokens, but must be one that the model has
-        position = model.position_offset if model.pad_position is None else model.pad_position
-        return replace(
-            window,
-            input_ids=extend(window.input_ids, model.pad_token_id),
-            token_type_ids=extend(window.token_type_ids, 0),
-            position_ids=extend(window.position_ids, position),
-        )
 
 
 @dataclass
@@ -82,7 +53,7 @@ def make_rows(
         baseline: of another bundle, whose dense model is one more row
     """
     dense = replace(answerer, policy=Thresholds({}))
-    padded = replace(dense, maker=PaddingWindowMaker(answerer.maker.tokenizer, answerer.maker.model))
+    padded = replace(dense, maker=WindowMaker(answerer.maker.tokenizer, answerer.maker.model, pad_to_max_length=True))
     rows = [Row("dense-padded", padded), Row("dense", dense)]
     if answerer.runner.skim_layers:
         policy = KeepSchedule(keep_schedule) if keep_schedule else answerer.policy

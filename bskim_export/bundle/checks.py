@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from bskim_export.bundle import tensors
-from bskim_export.bundle.manifest import EngineSet, Graph, Manifest, Model
+from bskim_export.bundle.manifest import WINDOW_SCALES, EngineSet, Graph, Manifest, Model
 from bskim_export.bundle.manifest_file import REBUILD
 from bskim_export.errors import BundleError
 
@@ -119,6 +119,11 @@ def _default_faults(manifest: Manifest) -> Iterator[Fault]:
         )
     if not 1 <= defaults.max_answer_len <= LARGEST:
         yield "defaults: max_answer_len", f"expected at least 1, found {_short(defaults.max_answer_len)}"
+    if defaults.window_scale not in WINDOW_SCALES:
+        yield (
+            "defaults: window_scale",
+            f"expected one of {', '.join(WINDOW_SCALES)}, found '{defaults.window_scale[:40]}'",
+        )
 
 
 def _stage_faults(manifest: Manifest) -> Iterator[Fault]:

@@ -11,6 +11,8 @@ FORMAT_VERSION = 2
 DOC_STRIDE = 128
 MAX_ANSWER_LEN = 30
 """Tokens of an answer at most, as SQuAD systems are evaluated."""
+WINDOW_SCALES = ("null", "logits", "window")
+"""How answers of different windows are compared; see `runtime.scoring.best_answers`."""
 
 
 @dataclass(frozen=True)
@@ -96,21 +98,23 @@ class RunDefaults:
     max_seq_len: positions of a window, question and special tokens included
     doc_stride: passage tokens that neighbouring windows share
     max_answer_len: tokens of an answer at most
+    window_scale: what the model was trained for, one of WINDOW_SCALES
     """
 
     max_seq_len: int
     doc_stride: int
     max_answer_len: int = MAX_ANSWER_LEN
+    window_scale: str = WINDOW_SCALES[0]
 
     @classmethod
-    def of_length(cls, max_seq_len: int) -> "RunDefaults":
+    def of_length(cls, max_seq_len: int, window_scale: str = WINDOW_SCALES[0]) -> "RunDefaults":
         """Return the defaults of windows of so many positions: they share DOC_STRIDE tokens, or half of a short one.
 
         Example:
             >>> RunDefaults.of_length(384).doc_stride, RunDefaults.of_length(100).doc_stride
             (128, 50)
         """
-        return cls(max_seq_len, min(DOC_STRIDE, max_seq_len // 2))
+        return cls(max_seq_len, min(DOC_STRIDE, max_seq_len // 2), window_scale=window_scale)
 
 
 @dataclass(frozen=True)

@@ -17,25 +17,19 @@ import numpy as np
 import numpy.typing as npt
 
 from bskim_export.data.question import Question
+from bskim_export.runtime.token_ranges import answer_tokens, holders, token_ranges
 from bskim_export.runtime.windows import Window
 
 
 def occurrences(question: Question, windows: Sequence[Window], block_size: int) -> list[tuple[int, int, int]]:
     """Return (window, first block, last block) of every gold answer in every window that holds all of it, no two
     the same."""
+    ranges = token_ranges(windows, question.context)
     found: set[tuple[int, int, int]] = set()
-    for w, window in enumerate(windows):
-        passage = np.flatnonzero(window.is_passage)
-        offsets = np.array(window.encoding.offsets)[passage]
-        for text, start in zip(question.answers, question.starts, strict=True):
-            end = start + len(text)
-            # The tokens of the answer: those whose characters overlap it.
-            inside = passage[(offsets[:, 0] < end) & (offsets[:, 1] > start)]
-            # An answer that runs past an edge where a neighbouring window goes on is not whole in this one.
-            cut_before = w > 0 and offsets[0, 0] > start
-            cut_behind = w < len(windows) - 1 and offsets[-1, 1] < end
-            if len(inside) and not cut_before and not cut_behind:
-                found.add((w, int(inside[0]) // block_size, int(inside[-1]) // block_size))
+    for text, start in zip(question.answers, question.starts, strict=True):
+        inside = answer_tokens(ranges, start, text)
+        for w in holders(inside, ranges):
+            found.add((w, int(inside[w][0]) // block_size, int(inside[w][-1]) // block_size))
     return sorted(found)
 
 

@@ -20,7 +20,7 @@ from bskim_export.commands.terminal import (
     standard_output,
     visible,
 )
-from bskim_export.errors import BskimError
+from bskim_export.errors import BskimError, InternalError
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -74,10 +74,12 @@ def guarded() -> Iterator[None]:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _stop_interrupted()
+    except InternalError as error:
+        _fail_unexpectedly(error.__cause__ or error)
     except BskimError as error:
         _fail(str(error))
-    except MemoryError:
-        _fail("Out of memory. Try fewer or shorter texts at once, or a smaller model.")
+    except MemoryError as error:
+        _fail_unexpectedly(error)
     except PrintError as error:
         _stop_without_output(error.__cause__)
     except BrokenPipeError as error:  # of click's help
@@ -86,8 +88,7 @@ def guarded() -> Iterator[None]:
         reason = error.strerror or str(error)
         _fail(f"'{error.filename}': {reason}." if error.filename else f"{reason}.")
     except Exception as error:
-        what = next(iter(str(error).splitlines()), "")[:300]
-        _fail(f"Unexpected {type(error).__name__}: {what}. {REPORT_IT}")
+        _fail_unexpectedly(error)
 
 
 def _show_usage(error: click.ClickException) -> None:
@@ -97,6 +98,13 @@ def _show_usage(error: click.ClickException) -> None:
         error.show(said)
         sys.stderr.write(visible(said.getvalue()))
         sys.stderr.flush()
+
+
+def _fail_unexpectedly(error: BaseException) -> None:
+    if isinstance(error, MemoryError):
+        _fail("Out of memory. Try fewer or shorter texts at once, or a smaller model.")
+    what = next(iter(str(error).splitlines()), "")[:300]
+    _fail(f"Unexpected {type(error).__name__}: {what}. {REPORT_IT}")
 
 
 def _fail(message: str) -> None:

@@ -65,9 +65,16 @@ def _parse(context: click.Context, parameter: click.Parameter, pairs: tuple[str,
 @click.option("--skim-training", is_flag=True, help="Hide refused blocks from later layers while training (the paper's "
               "Table 3, row 4).")  # fmt: skip
 @click.option("--evidence", is_flag=True, help="Label blocks with supporting facts positive too (Table 3, row 12).")
+@click.option("--documents", type=Whole(2, 1000), metavar="N", help="Ask each question of its own passage and of N - 1 "
+              "others, of the same title first, in random order, and normalise its answer over all its windows. A "
+              "quarter of the questions keep to their own passage.")  # fmt: skip
+@click.option("--windows", type=Whole(0, 1000), default=3, show_default=True, metavar="N",
+              help="Of a document, windows without an answer that are trained on, drawn at random, beside all with "
+              "one.")  # fmt: skip
 @click.option("--epochs", type=Real(min=0, min_open=True), default=2.0, show_default=True,
               help="Passes over the questions.")  # fmt: skip
-@click.option("--batch-size", type=Whole(min=1), help="Windows of a step. [default: the preset's]")
+@click.option("--batch-size", type=Whole(min=1), help="Windows of a step, or questions with --documents. "
+              "[default: the preset's]")  # fmt: skip
 @click.option("--learning-rate", type=Real(min=0), default=3e-5, show_default=True, help="Of the model.")
 @click.option("--predictor-learning-rate", type=Real(min=0), default=1e-3, show_default=True,
               help="Of the predictors.")  # fmt: skip

@@ -18,6 +18,7 @@ class Question:
         starts: the character offset of each answer in the context
         supporting: character ranges [start, end) of supporting facts in the context, if the data set has any
         accepted: the gold texts, if the data set publishes others than the spans (MRQA's `answers`)
+        title: of the article that the context is from, if the data set names it
     """
 
     id: str
@@ -27,6 +28,7 @@ class Question:
     starts: tuple[int, ...]
     supporting: tuple[tuple[int, int], ...] = ()
     accepted: tuple[str, ...] = ()
+    title: str = ""
 
     @property
     def gold(self) -> tuple[str, ...]:

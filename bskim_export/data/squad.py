@@ -4,10 +4,12 @@ P. Rajpurkar et al.: SQuAD: 100,000+ Questions for Machine Comprehension of Text
 P. Rajpurkar, R. Jia, P. Liang: Know What You Don't Know: Unanswerable Questions for SQuAD. ACL 2018.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from bskim_export.atomic import write_json
 from bskim_export.data.content import PARAGRAPH, ROW, Content, Elements, read_content
@@ -62,7 +64,7 @@ def parse_squad(content: Content, notes: Notes) -> Iterator[Question]:
     if content.kind == ROW:
         return parse_rows(content.elements, notes)
     if content.kind == PARAGRAPH:
-        return _parse_paragraphs(content.elements, notes)
+        return _parse_paragraphs(content.elements, "", notes)
     return _parse_articles(content.elements, notes)
 
 
@@ -73,11 +75,11 @@ def parse_rows(rows: Elements, notes: Notes) -> Iterator[Question]:
     for place, row in rows:
         question = place_answers(draft(row, _get(row, "context", str, place), place, notes, dict), place, notes)
         if question is not None:
-            yield question
+            yield replace(question, title=_title(row))
 
 
 def write_squad(path: Path, questions: Sequence[Question]) -> None:
-    """Write questions as a file that `load_squad` reads back. Questions of one context are grouped.
+    """Write questions as a file that `load_squad` reads back. Questions of one article and of one context are grouped.
 
     Raises:
         DiskFullError: there is no room for the file.
@@ -90,7 +92,7 @@ def write_squad(path: Path, questions: Sequence[Question]) -> None:
         ...     load_squad(Path(folder) / "some.json") == some
         True
     """
-    by_context: dict[str, list[dict[str, object]]] = {}
+    by_title: dict[str, dict[str, list[dict[str, object]]]] = {}
     for q in questions:
         entry: dict[str, object] = {
             "id": q.id,
@@ -102,9 +104,12 @@ def write_squad(path: Path, questions: Sequence[Question]) -> None:
             entry["supporting_facts"] = [{"text": q.context[a:b], "start": a} for a, b in q.supporting]
         if q.accepted:
             entry["accepted"] = list(q.accepted)
-        by_context.setdefault(q.context, []).append(entry)
-    paragraphs = [{"context": context, "qas": qas} for context, qas in by_context.items()]
-    write_json(path, {"version": "1.1", "data": [{"title": "", "paragraphs": paragraphs}]})
+        by_title.setdefault(q.title, {}).setdefault(q.context, []).append(entry)
+    articles = [
+        {"title": title, "paragraphs": [{"context": context, "qas": qas} for context, qas in by_context.items()]}
+        for title, by_context in by_title.items()
+    ]
+    write_json(path, {"version": "1.1", "data": articles})
 
 
 def _parse_articles(articles: Elements, notes: Notes) -> Iterator[Question]:
@@ -114,14 +119,20 @@ def _parse_articles(articles: Elements, notes: Notes) -> Iterator[Question]:
             notes.add(ONE_PARAGRAPH, place)
             paragraphs = [paragraphs]
         numbered = ((f"{place}.paragraphs[{p}]", paragraph) for p, paragraph in enumerate(paragraphs))
-        yield from _parse_paragraphs(numbered, notes)
+        yield from _parse_paragraphs(numbered, _title(article), notes)
 
 
-def _parse_paragraphs(paragraphs: Elements, notes: Notes) -> Iterator[Question]:
+def _title(entry: Any) -> str:
+    """Return an article's name. It is a help, so anything but a text is no name, and no fault."""
+    title = entry.get("title") if isinstance(entry, Mapping) else None
+    return title if isinstance(title, str) else ""
+
+
+def _parse_paragraphs(paragraphs: Elements, title: str, notes: Notes) -> Iterator[Question]:
     for at, paragraph in paragraphs:
         context = _get(paragraph, "context", str, at)
         for q, qa in enumerate(_get(paragraph, "qas", list, at)):
             place = f"{at}.qas[{q}]"
             question = place_answers(draft(qa, context, place, notes), place, notes)
             if question is not None:
-                yield question
+                yield replace(question, title=title) if title else question

@@ -12,6 +12,8 @@ from bskim_export.data.question import Question
 from bskim_export.errors import InputError
 from bskim_export.evaluate.macs import dense_macs, window_macs
 from bskim_export.runtime.answering import Answerer
+from bskim_export.runtime.asked import Asked, Passage
+from bskim_export.runtime.asking import ask_all
 from bskim_export.runtime.runner import WindowResult
 from bskim_export.runtime.scoring import Answer
 from bskim_export.runtime.windows import Window
@@ -75,13 +77,16 @@ def evaluate(
         part = questions[first : first + together]
         # Only what a user waits for is timed.
         start = time.perf_counter()
-        windows = [cut_windows(answerer, q) for q in part]
-        results = answerer.run(windows)
-        answers = [
-            answerer.decode(q.context, own, outcome) for q, own, outcome in zip(part, windows, results, strict=True)
-        ]
+        asked = [Asked(answerer, q.question, [Passage(q.context)], keep=True) for q in part]
+        done = list(ask_all(answerer, asked))
+        answers = [one.answers() for one in done if isinstance(one, Asked)]
         seconds = (time.perf_counter() - start) / len(part)
-        for question, own, outcome, found in zip(part, windows, results, answers, strict=True):
+        for question, one in zip(part, done, strict=True):
+            if isinstance(one, InputError):
+                raise InputError(f"Question '{question.id}': {one}")
+        for question, one, found in zip(part, asked, answers, strict=True):
+            own = one.windows
+            outcome = one.results
             em, f1_score = (score(found[0]["answer"], question.gold) for score in scores)
             macs = sum(
                 window_macs(model, r, w.question_blocks, answerer.scored_layers)
@@ -95,7 +100,7 @@ def evaluate(
 def cut_windows(answerer: Answerer, question: Question) -> list[Window]:
     """Return a question's windows. Raises InputError, with the question's id, if it cannot be run."""
     try:
-        return answerer.windows(question.question, question.context)
+        return list(answerer.windows(question.question, question.context))
     except InputError as error:
         raise InputError(f"Question '{question.id}': {error}") from None
 

@@ -12,14 +12,19 @@ from bskim_export.errors import InputError
 
 BOTH = "Pass either dicts with 'question' and 'context', or question= and context=, not both."
 NEITHER = "Pass question= and context=, two strings, or a dict with both."
+CONTEXT_OR_PASSAGES = "Pass either `context` or `passages`, not both."
 
 
 @dataclass(frozen=True)
 class Example:
-    """One question about one context. It was checked: both are strings that are not empty."""
+    """One question about one context, or about several passages. It was checked: both are strings that are not empty.
+
+    passages: instead of a context, passages that are answered jointly, not checked and read when their turn comes
+    """
 
     question: str
-    context: str
+    context: str = ""
+    passages: Iterable[Any] | None = None
 
 
 @dataclass
@@ -36,14 +41,16 @@ class Call:
     total: int | None
 
 
-def parse_call(args: tuple[Any, ...], question: Any, context: Any, data: Any) -> Call:
+def parse_call(args: tuple[Any, ...], question: Any, context: Any, data: Any, passages: Any = None) -> Call:
     """Return the questions that a call names.
 
     Args:
         args: positional arguments: a question and a context; or dicts; or one list or iterator of dicts
         question, context: strings, or many questions with one context or with as many contexts; lists, tuples,
             generators, columns of `datasets` or pandas, NumPy arrays
-        data: a dict or many of them with "question" and "context"
+        data: a dict or many of them with "question" and "context" or "passages"
+        passages: instead of a context, strings or dicts with "text" and perhaps "title"; for many questions, such a
+            list for each, or one for all
 
     Raises:
         InputError: nothing was passed, or too much.
@@ -54,15 +61,15 @@ def parse_call(args: tuple[Any, ...], question: Any, context: Any, data: Any) ->
         ([Example(question='Who?', context='Ada.')], False)
     """
     given = [*args, *([data] if data is not None else [])]
-    if given and (question is not None or context is not None):
+    if given and (question is not None or context is not None or passages is not None):
         raise InputError(BOTH)
     if len(given) == 2 and all(isinstance(text, str) for text in given):
         question, context = given
         given = []
     if not given:
-        if question is None or context is None:
+        if question is None or (context is None and passages is None):
             raise InputError(NEITHER)
-        return _pairs(question, context)
+        return _pairs(question, context) if passages is None else _joint(question, context, passages)
     calls = [_from_object(item) for item in given]
     total = sum(c.total for c in calls if c.total is not None)
     return Call(
@@ -94,10 +101,14 @@ def _nested(item: Any) -> Iterator[Example | InputError]:
 
 def _from_dict(item: Any) -> Call:
     if isinstance(item, Example):
+        if item.passages is not None:
+            return _joint(item.question, item.context or None, item.passages)
         return Call(iter([_check(item.question, item.context)]), False, 1)
+    if "question" in item and item.get("passages") is not None:
+        return _joint(item["question"], item.get("context"), item["passages"])
     for key in ("question", "context"):
         if key not in item:
-            raise InputError(f"The dict has no '{key}'; it needs 'question' and 'context'.")
+            raise InputError(f"The dict has no '{key}'; it needs 'question' and 'context', or 'passages'.")
     return _pairs(item["question"], item["context"])
 
 
@@ -112,6 +123,32 @@ def _pairs(question: Any, context: Any) -> Call:
         raise _lengths(counts[0], counts[1])
     contexts = context if _is_many(context) else repeat(context)
     return Call(_zip(question, contexts, endless=not _is_many(context)), True, counts[0] if counts else None)
+
+
+def _joint(question: Any, context: Any, passages: Any) -> Call:
+    """Return one question, or many, each with its passages or all with the same ones."""
+    if context is not None:
+        raise InputError(CONTEXT_OR_PASSAGES)
+    if not _is_many(passages) or _is_table(passages):
+        raise InputError(f"`passages` must be a list of strings or dicts, got {type(passages).__name__}.")
+    if not _is_many(question):
+        return Call(iter([_check_joint(question, passages)]), False, 1)
+    passages = list(passages)
+    if not passages or not _is_many(passages[0]):  # the same passages for all
+        return Call((_check_joint(one, passages) for one in question), True, _length(question))
+    count = _length(question)
+    if count is not None and count != len(passages):
+        raise InputError(f"There are {count} questions, but {len(passages)} lists of passages.")
+    return Call((_check_joint(q, p) for q, p in zip(question, passages, strict=False)), True, len(passages))
+
+
+def _check_joint(question: Any, passages: Any) -> Example | InputError:
+    checked = _check(question, "some")
+    if isinstance(checked, InputError):
+        return checked
+    if not _is_many(passages):
+        return InputError(f"`passages` must be a list of strings or dicts, got {type(passages).__name__}.")
+    return Example(checked.question, passages=passages)
 
 
 def _zip(questions: Iterable[Any], contexts: Iterable[Any], endless: bool) -> Iterator[Example | InputError]:

@@ -1,18 +1,14 @@
-"""Many questions, some batches at a time: memory is bounded by a part of them, and each one's error keeps its place."""
+"""Many questions, or one of many windows: some batches at a time, so that memory is bounded by a part of them."""
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-
-import numpy as np
 
 from bskim_export.errors import InputError
 from bskim_export.runtime.answering import Answerer
-from bskim_export.runtime.arguments import Call, Example
-from bskim_export.runtime.highlight import skipped_ranges
-from bskim_export.runtime.runner import WindowResult
-from bskim_export.runtime.scoring import Answer
+from bskim_export.runtime.arguments import Call
+from bskim_export.runtime.asked import Asked
 from bskim_export.runtime.windows import Window
 
 TOGETHER = 64
@@ -21,85 +17,61 @@ TOGETHER = 64
 LONG_LIST = 100
 """From so many questions on, progress is shown."""
 
-Cut = tuple[Example, list[Window]]
 
-
-def answer_each(
-    answerer: Answerer,
-    examples: Iterable[Example | InputError],
-    *,
-    return_skim: bool = False,
-    return_stats: bool = False,
-    progress: Callable[[], object] = lambda: None,
-) -> Iterator[list[Answer] | InputError]:
-    """Yield the answers of each question, best first, or the error that it met.
+def ask_all(answerer: Answerer, questions: Iterable[Asked | InputError]) -> Iterator[Asked | InputError]:
+    """Run questions, and yield each when it is done, in order; or the error that it met, in its place.
 
     Questions are read as they are needed, some batches ahead.
 
     Args:
-        examples: questions, and errors in the place of those that cannot be read
-        return_skim: add "skipped" to each answer
-        return_stats: add "stats" to each answer
-        progress: called after each question
+        questions: new ones, and errors in the place of those that cannot be read
     """
-    for part in _parts(answerer, examples):
-        start = time.perf_counter()
-        outcomes = iter(answerer.run([one[1] for one in part if not isinstance(one, InputError)]))
-        seconds = time.perf_counter() - start
-        for one in part:
-            progress()
-            if isinstance(one, InputError):
-                yield one
-                continue
-            example, windows = one
-            results = next(outcomes)
-            answers = answerer.decode(example.context, windows, results)
-            model = answerer.runner.model
-            if return_skim:
-                skipped = skipped_ranges(windows, results, model.block_size)
-                for answer in answers:
-                    answer["skipped"] = skipped
-            if return_stats:
-                share = kept_share(windows, results, model.num_layers)
-                for answer in answers:
-                    answer["stats"] = {"seconds": seconds, "windows": len(windows), "kept_share": share}
-            yield answers
-
-
-def kept_share(windows: Sequence[Window], results: Sequence[WindowResult], num_layers: int) -> float:
-    """Return the share of the work of all layers on passage blocks that was done; a second run counts on top."""
-    done = 0
-    whole = 0
-    for window, result in zip(windows, results, strict=True):
-        for run in (result, result.earlier):
-            if run is not None:
-                layers = run.dropped_after[window.question_blocks :].astype(np.int64) + 1
-                done += int(np.minimum(layers, num_layers).sum())  # a block that was never dropped has a large number
-        whole += (len(result.dropped_after) - window.question_blocks) * num_layers
-    return done / whole if whole else 1.0
-
-
-def _parts(answerer: Answerer, examples: Iterable[Example | InputError]) -> Iterator[list[Cut | InputError]]:
-    """Yield questions with their windows, so many that they fill the batches of a part."""
-    part: list[Cut | InputError] = []
-    waiting = 0
-    for example in examples:
-        if isinstance(example, InputError):
-            part.append(example)
+    most = TOGETHER * answerer.options.batch_size
+    waiting: list[Asked | InputError] = []
+    pending: list[tuple[Asked, int, Window]] = []
+    for one in questions:
+        if isinstance(one, InputError):
+            waiting.append(one)
             continue
         try:
-            windows = answerer.windows(example.question, example.context)
+            for number, window in enumerate(one.cut()):
+                pending.append((one, number, window))
+                if len(pending) >= most:
+                    _run(answerer, pending)
+                    yield from _finished(answerer, waiting)
+                    waiting = []
+                    pending = []
+            waiting.append(one)
         except InputError as error:
-            part.append(error)
-            continue
-        part.append((example, windows))
-        waiting += len(windows)
-        if waiting >= TOGETHER * answerer.options.batch_size:
-            yield part
-            part = []
-            waiting = 0
-    if part:
-        yield part
+            pending = [entry for entry in pending if entry[0] is not one]
+            waiting.append(error)
+    _run(answerer, pending)
+    yield from _finished(answerer, waiting)
+
+
+def _run(answerer: Answerer, pending: list[tuple[Asked, int, Window]]) -> None:
+    start = time.perf_counter()
+    results = answerer.run([window for _, _, window in pending])
+    for (asked, number, window), result in zip(pending, results, strict=True):
+        asked.note(number, window, result)
+    seconds = time.perf_counter() - start
+    for asked in {id(asked): asked for asked, _, _ in pending}.values():
+        asked.seconds += seconds
+
+
+def _finished(answerer: Answerer, waiting: list[Asked | InputError]) -> Iterator[Asked | InputError]:
+    """Run windows once more where that is needed, and yield the questions."""
+    start = time.perf_counter()
+    again = [(asked, found) for asked in waiting if isinstance(asked, Asked) and (found := asked.again())]
+    if again:
+        windows = [window for _, (_, window) in again]
+        results = answerer.run(windows, [asked.best_block(number) for asked, (number, _) in again])
+        for (asked, (number, window)), result in zip(again, results, strict=True):
+            asked.note_again(number, window, result)
+        seconds = time.perf_counter() - start
+        for asked, _ in again:
+            asked.seconds += seconds
+    yield from waiting
 
 
 @contextmanager

@@ -33,11 +33,8 @@ class Characters:
 
     def edges(self, window: Window) -> npt.NDArray[np.bool_]:
         """Return bool [S]: which positions hold a passage token that can be seen, and so may begin or end an answer."""
-        offsets = np.zeros((len(window.input_ids), 2), np.int64)
-        found = np.array(window.encoding.offsets, np.int64).reshape(-1, 2)
-        offsets[: len(found)] = found
+        offsets = window.ranges
         passage = window.is_passage
-        offsets[~passage] = 0  # those of the question are into another text
         seen: npt.NDArray[np.bool_] = passage & (self._visible[offsets[:, 1]] > self._visible[offsets[:, 0]])
         # A token of no characters stands for the letter before it, if no other token has that.
         for i in np.flatnonzero(passage & (offsets[:, 0] == offsets[:, 1])):
@@ -92,16 +89,13 @@ class Characters:
 
 
 def _token_range(window: Window, first: int, last: int, align_to_words: bool) -> tuple[int, int]:
-    encoding = window.encoding
-    if align_to_words:
-        first_word = encoding.token_to_word(first)
-        last_word = encoding.token_to_word(last)
-        if first_word is not None and last_word is not None:
-            begin = encoding.word_to_chars(first_word, 1)
-            finish = encoding.word_to_chars(last_word, 1)
-            if begin is not None and finish is not None:
-                return begin[0], finish[1]
-    return encoding.offsets[first][0], encoding.offsets[last][1]
+    begin = first - window.question_length
+    finish = last - window.question_length
+    words = window.words
+    if align_to_words and words[begin] >= 0 and words[finish] >= 0:
+        begin = int(np.flatnonzero(words == words[begin])[0])
+        finish = int(np.flatnonzero(words == words[finish])[-1])
+    return int(window.offsets[begin, 0]), int(window.offsets[finish, 1])
 
 
 def _covered_until(window: Window, start: int) -> int:
@@ -120,10 +114,9 @@ def _covered_from(window: Window, end: int, length: int) -> int:
     return length if window.is_last else end
 
 
-def _passage_offsets(window: Window) -> npt.NDArray[np.int64]:
-    """Return int64 [T, 2], the characters of the passage tokens that have any."""
-    offsets = np.array(window.encoding.offsets, np.int64).reshape(-1, 2)
-    found: npt.NDArray[np.int64] = offsets[window.is_passage[: len(offsets)] & (offsets[:, 0] < offsets[:, 1])]
+def _passage_offsets(window: Window) -> npt.NDArray[np.int32]:
+    """Return int32 [T, 2], the characters of the passage tokens that have any."""
+    found: npt.NDArray[np.int32] = window.offsets[window.offsets[:, 0] < window.offsets[:, 1]]
     return found
 
 

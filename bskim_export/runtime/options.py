@@ -7,7 +7,7 @@ from typing import SupportsIndex, TypedDict
 
 import numpy as np
 
-from bskim_export.bundle.manifest import RunDefaults
+from bskim_export.bundle.manifest import WINDOW_SCALES, RunDefaults
 from bskim_export.errors import InputError
 from bskim_export.runtime.windows import MAX_WINDOWS
 
@@ -26,6 +26,7 @@ class GivenOptions(TypedDict, total=False):
     align_to_words: bool
     batch_size: int | None
     max_windows: int | None
+    window_scale: str | None
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class RunOptions:
     align_to_words: answers are widened to whole words
     batch_size: windows that run together; answers do not depend on it
     max_windows: of one question at most; more are refused, since their time and memory grow with them
+    window_scale: how answers of different windows are compared, one of WINDOW_SCALES
     """
 
     max_seq_len: int
@@ -51,6 +53,7 @@ class RunOptions:
     align_to_words: bool = True
     batch_size: int = BATCH_SIZE
     max_windows: int = MAX_WINDOWS
+    window_scale: str = WINDOW_SCALES[0]
 
     @classmethod
     def resolve(
@@ -66,6 +69,7 @@ class RunOptions:
         align_to_words: bool = True,
         batch_size: int | None = None,
         max_windows: int | None = None,
+        window_scale: str | None = None,
     ) -> "RunOptions":
         """Return the settings of a run; None stands for the default.
 
@@ -76,7 +80,7 @@ class RunOptions:
             limit: positions that the model takes at most
 
         Raises:
-            InputError: a number is too small, or max_seq_len is above the limit.
+            InputError: a number is too small, max_seq_len is above the limit, or there is no such scale.
 
         Example:
             >>> RunOptions.resolve(RunDefaults.of_length(384), 384, max_seq_len=160).doc_stride
@@ -94,6 +98,10 @@ class RunOptions:
             batch_size = BATCH_SIZE
         if max_windows is None:
             max_windows = MAX_WINDOWS
+        if window_scale is None:
+            window_scale = defaults.window_scale
+        if window_scale not in WINDOW_SCALES:
+            raise InputError(f"window_scale must be one of {', '.join(WINDOW_SCALES)}, got {window_scale!r:.60}.")
         return cls(
             max_seq_len=length,
             doc_stride=check_count(0, "doc_stride", doc_stride),
@@ -103,6 +111,7 @@ class RunOptions:
             align_to_words=check_flag("align_to_words", align_to_words),
             batch_size=check_count(1, "batch_size", batch_size),
             max_windows=check_count(1, "max_windows", max_windows),
+            window_scale=window_scale,
         )
 
     @classmethod

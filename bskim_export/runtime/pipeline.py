@@ -18,8 +18,9 @@ from bskim_export.bundle.checks import TOKENIZER
 from bskim_export.bundle.integrity import RECOPY
 from bskim_export.errors import BundleError, InputError, is_fault, only_own_errors
 from bskim_export.runtime.answering import Answerer
-from bskim_export.runtime.arguments import parse_call
-from bskim_export.runtime.asking import answer_each, shown_progress
+from bskim_export.runtime.arguments import Example, parse_call
+from bskim_export.runtime.asked import Asked, Passage, read_passages
+from bskim_export.runtime.asking import ask_all, shown_progress
 from bskim_export.runtime.options import BATCH_SIZE, GivenOptions, RunOptions, check_count, check_flag
 from bskim_export.runtime.orchestrator import Orchestrator
 from bskim_export.runtime.policy import Policy, Thresholds, check_threshold
@@ -130,6 +131,7 @@ class QAPipeline:
         question: Any = None,
         context: Any = None,
         data: Any = None,
+        passages: Any = None,
         top_k: int = 1,
         **options: Unpack[CallOptions],
     ) -> Any: ...
@@ -141,6 +143,7 @@ class QAPipeline:
         question: Any = None,
         context: Any = None,
         data: Any = None,
+        passages: Any = None,
         top_k: int = 1,
         doc_stride: int | None = None,
         max_answer_len: int | None = None,
@@ -151,6 +154,7 @@ class QAPipeline:
         return_stats: bool = False,
         batch_size: int | None = None,
         max_windows: int | None = None,
+        window_scale: str | None = None,
         on_error: Literal["raise", "return"] = "raise",
         progress: bool | None = None,
         max_question_len: int | None = None,
@@ -163,6 +167,9 @@ class QAPipeline:
             question, context: two strings (also positional), or many questions with one context or as many contexts:
                 lists, generators, columns of `datasets` or pandas, arrays
             data: instead of both, a dict with "question" and "context", or many of them (also positional)
+            passages: instead of a context, what a retriever found: strings, or dicts with "text" and perhaps "title",
+                which is read before the text. They are answered jointly: a window never holds parts of two, and the
+                best answer of all wins. Also an iterator, which is read when its turn comes
             top_k: answers per question; above 1 each question gets a list
             doc_stride: tokens that neighbouring windows share; default: the bundle's. Never more than half of what
                 the question leaves for the passage
@@ -175,6 +182,8 @@ class QAPipeline:
             return_stats: add "stats" to each answer: {"seconds", "windows", "kept_share"}, see `scoring.Stats`
             batch_size: instead of the pipeline's, for this call
             max_windows: of one question at most; more are refused
+            window_scale: how answers of different windows are compared, see `scoring.best_answers`: "null", "logits",
+                or "window" as the transformers pipeline did; default: the bundle's, which its model was trained for
             on_error: of many questions, "return" puts the InputError of one that cannot be used in its place
             progress: show a bar on standard error; default: for long lists, on a terminal
             max_question_len, padding: accepted and without effect, as they were with fast tokenizers
@@ -182,9 +191,9 @@ class QAPipeline:
 
         Returns:
             {"score", "start", "end", "answer"} for one question, a list for many, even if it holds one. `start` and
-            `end` are character offsets into the context. "score" is from 0 to 1: in one window the probability of the
-            answer's text; where several windows offer the same text, the sum of these, and 1 at most. Scores of
-            different contexts of many windows are not on one scale.
+            `end` are character offsets into the context. "score" is the probability of the answer's text, from 0 to 1,
+            over all windows of the question. With `passages`, "passage" is the number of the one that holds the
+            answer, into which the offsets are; None for the null answer.
 
         Raises:
             InputError (a ValueError): an argument cannot be used, and nothing was run; or one of many questions
@@ -208,18 +217,18 @@ class QAPipeline:
             align_to_words=align_to_words,
             batch_size=batch_size,
             max_windows=max_windows,
+            window_scale=window_scale,
         )
-        call = parse_call(args, question, context, data)
+        call = parse_call(args, question, context, data, passages)
         answerer = self.answerer(options)
         answers: list[Any] = []
+        questions = (_asked(answerer, item, return_skim) for item in call.items)
         with self._turn, shown_progress(call, progress) as advance:
-            found = answer_each(
-                answerer, call.items, return_skim=return_skim, return_stats=return_stats, progress=advance
-            )
-            for i, one in enumerate(found):
+            for i, one in enumerate(ask_all(answerer, questions)):
                 if isinstance(one, InputError) and on_error == "raise":
                     raise InputError(f"Question {i}: {one}") if call.several else one
-                answers.append(one if isinstance(one, InputError) or options.top_k > 1 else one[0])
+                answers.append(one if isinstance(one, InputError) else _result(one, options.top_k, return_stats))
+                advance()
         if not answers:
             raise InputError("There are no questions: the list is empty.")
         return answers if call.several else answers[0]
@@ -281,6 +290,25 @@ class QAPipeline:
         chosen, why = choose_backend(self.bundle.manifest, threads)
         log.info("%s runs '%s': %s.", chosen.name, self.bundle.folder, why)
         return chosen, why
+
+
+def _asked(answerer: Answerer, item: Example | InputError, return_skim: bool) -> Asked | InputError:
+    if isinstance(item, InputError):
+        return item
+    joint = item.passages is not None
+    passages = read_passages(item.passages) if item.passages is not None else [Passage(item.context)]
+    return Asked(answerer, item.question, passages, joint, return_skim)
+
+
+def _result(asked: Asked, top_k: int, return_stats: bool) -> Answer | list[Answer]:
+    answers = asked.answers()
+    skipped = asked.skipped() if asked.return_skim else []
+    for answer in answers:
+        if asked.return_skim:
+            answer["skipped"] = skipped
+        if return_stats:
+            answer["stats"] = {"seconds": asked.seconds, "windows": asked.count, "kept_share": asked.kept_share()}
+    return answers if top_k > 1 else answers[0]
 
 
 def _reopen(path: str, arguments: dict[str, Any]) -> QAPipeline:

@@ -1,22 +1,18 @@
-"""From logits to answers: the semantics of the question-answering pipeline that transformers had until 5.2."""
+"""From the evidence of a question's windows to its answers: one scale for all of them."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import NotRequired, TypedDict
 
-import numpy as np
-import numpy.typing as npt
-
-from bskim_export.runtime.characters import Characters
-from bskim_export.runtime.highlight import Skipped
+from bskim_export.runtime.evidence import Candidate, Evidence, Pair
+from bskim_export.runtime.skipped import Skipped
 from bskim_export.runtime.options import RunOptions
-from bskim_export.runtime.runner import WindowResult
-from bskim_export.runtime.windows import Window
 
 
 class Stats(TypedDict):
     """What an answer cost.
 
-    seconds: wall time of the questions that ran together, of which this is one
+    seconds: wall time of the batches that the question's windows were in
     windows: of this question
     kept_share: the share of the work of all layers on passage blocks that was done, 0 to 1; 1 is the dense model
     """
@@ -30,8 +26,9 @@ class Answer(TypedDict):
     """An answer, as the question-answering pipeline of transformers returned it.
 
     score: 0 to 1, see `best_answers`
-    start, end: character offsets into the context
+    start, end: character offsets into the context, or into the passage
     answer: the text between them
+    passage: of a question with passages, the number of the one that holds the answer; None for the null answer
     skipped: the ranges of the context that were dropped, if they were asked for
     stats: what the answer cost, if that was asked for
     """
@@ -40,107 +37,114 @@ class Answer(TypedDict):
     start: int
     end: int
     answer: str
+    passage: NotRequired[int | None]
     skipped: NotRequired[list[Skipped]]
     stats: NotRequired[Stats]
 
 
-Span = tuple[int, int, float]
-"""First token, last token, score."""
+def best_answers(evidence: Sequence[Evidence], options: RunOptions, with_passage: bool = False) -> list[Answer]:
+    """Return the best answers of one question, best first.
 
+    The probability of a span is the product of those of its start and its end. Over which tokens these are normalised
+    is `options.window_scale`:
 
-def best_answers(
-    context: str,
-    windows: Sequence[Window],
-    results: Sequence[WindowResult],
-    cls_token_id: int | None,
-    options: RunOptions,
-) -> list[Answer]:
-    """Return the best answers of one question from the results of its windows, best first; see QAPipeline.run.
+    - "null": over the kept passage tokens of all windows and one null, after the logits of each window were measured
+      from those of its own [CLS]. What a window gives to its best span depends on how sure it is that it holds one.
+    - "logits": over the kept passage tokens and [CLS] of all windows, with the logits as they are (Clark and Gardner
+      2018, shared normalisation, section 3.3). For a model without [CLS], "null" is this too.
+    - "window": over each window by itself, as the transformers pipeline had it.
 
-    Answers are ranked by the sum of the probabilities of all spans with their text; what is returned as "score" is
-    that sum, and 1 at most.
+    In one window, all three are the same. Spans with the same text, whatever its case, are one answer, with the place
+    and the casing of the most probable of them; its score is the sum of their probabilities, and 1 at most.
+
+    Args:
+        with_passage: answers say which passage they are from
     """
-    # A few spans more than are asked for: several may be widened to the same words.
-    count = options.top_k * 2 + 10 if options.align_to_words else options.top_k
-    stayed = [(w, r) for w, r in zip(windows, results, strict=True) if not r.left]
-    characters = Characters(context)
-    found: dict[str, Answer] = {}
+    stayed = [e for e in evidence if not e.left]
+    probability, null_score = _SCALES[options.window_scale](stayed)
+    answers: dict[str, Answer] = {}
     best: dict[str, float] = {}
-    null_score = 1.0
-    for window, result in stayed:
-        edges = characters.edges(window)
-        spans, null = best_spans(window, result, cls_token_id, options.max_answer_len, count, edges)
-        null_score = min(null_score, null)
-        # Spans with the same text are one answer, whose place and casing are those of the best of them.
-        for first, last, score in spans:
-            start, end = characters.span(window, first, last, options.align_to_words)
-            text = context[start:end]
-            known = found.setdefault(text.lower(), {"score": 0.0, "start": start, "end": end, "answer": text})
-            known["score"] += score
-            if score > best.get(text.lower(), 0.0):
-                best[text.lower()] = score
-                known["start"] = start
-                known["end"] = end
-                known["answer"] = text
-    answers = list(found.values())
+    for number, one in enumerate(stayed):
+        for candidate in one.candidates:
+            score = probability(number, candidate.logits)
+            if not score:
+                continue
+            key = candidate.text.lower()
+            if key not in answers:
+                answers[key] = _answer(candidate, 0.0)
+                best[key] = 0.0
+            total = answers[key]["score"] + score
+            if score > best[key]:
+                best[key] = score
+                answers[key] = _answer(candidate, total)
+            answers[key]["score"] = total
+    found = list(answers.values())
     if not stayed:  # every window was sure that it holds nothing
-        null_score = 1.0 - max(r.best_score for r in results)
-    if options.handle_impossible_answer or not answers:
-        answers.append({"score": null_score, "start": 0, "end": 0, "answer": ""})
-    ranked = sorted(answers, key=lambda a: a["score"], reverse=True)[: options.top_k]
+        null_score = 1.0 - max(e.best_score for e in evidence)
+    if options.handle_impossible_answer or not found:
+        found.append({"score": null_score, "start": 0, "end": 0, "answer": "", "passage": None})
+    ranked = sorted(found, key=lambda a: a["score"], reverse=True)[: options.top_k]
     for answer in ranked:
         answer["score"] = min(1.0, answer["score"])
+        if not with_passage:
+            del answer["passage"]
     return ranked
 
 
-def best_spans(
-    window: Window,
-    result: WindowResult,
-    cls_token_id: int | None,
-    max_answer_len: int,
-    count: int,
-    edges: npt.NDArray[np.bool_] | None = None,
-) -> tuple[list[Span], float]:
-    """Return the best spans of one window, best first, and the probability of the null answer.
-
-    A span's score is the product of its start and end probabilities, each a softmax over the kept passage tokens and
-    [CLS]. Dropped tokens are no candidates.
-
-    Args:
-        edges: bool [S], the tokens that may begin or end a span; default: those of the passage
-
-    Returns:
-        ([(start token, end token, score)], null score); no spans if no passage token was kept.
-    """
-    # Probabilities over the kept passage tokens and [CLS], which stands for the null answer.
-    kept = np.isfinite(result.start_logits)
-    candidate = window.is_passage & kept
-    cls = np.zeros(len(kept), bool) if cls_token_id is None else (window.input_ids == cls_token_id) & kept
-    start = _softmax(result.start_logits, candidate | cls)
-    end = _softmax(result.end_logits, candidate | cls)
-    null = float(start[0] * end[0]) if cls.any() else 0.0
-    if edges is not None:
-        candidate &= edges
-    start = np.where(candidate, start, 0.0)
-    end = np.where(candidate, end, 0.0)
-
-    # Scores of all spans of up to `width` tokens, [S, width]: row s holds those from s to s, s + 1, ...
-    width = min(max_answer_len, len(start))
-    ahead = np.lib.stride_tricks.sliding_window_view(np.concatenate([end, np.zeros(width - 1)]), width)
-    scores = (start[:, None] * ahead).ravel()
-
-    # The best ones, sorted only after they have been picked; spans of score 0 are none.
-    allowed = np.count_nonzero(scores)
-    best = np.argpartition(-scores, min(count, len(scores)) - 1)[:count]
-    best = best[np.argsort(-scores[best], kind="stable")][:allowed]
-    return [(int(i // width), int(i // width + i % width), float(scores[i])) for i in best], null
+Scale = tuple[Callable[[int, Pair], float], float]
+"""A function that returns the probability of a span of a window from its logits, and the probability of the null."""
 
 
-def _softmax(logits: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    if not mask.any():
-        return np.zeros(len(logits))
-    # Finite, as in the pipeline: a token that is no candidate gets -10000
-    values = np.where(mask, logits, -10000.0).astype(np.float64)
-    values = np.exp(values - values.max())
-    total: npt.NDArray[np.float64] = values / values.sum()
-    return total
+def _null_scale(evidence: Sequence[Evidence]) -> Scale:
+    if any(e.null.start == -math.inf for e in evidence):  # a model without [CLS]
+        return _logits_scale(evidence)
+    start = _log_add([0.0, *(e.mass.start - e.null.start for e in evidence)])
+    end = _log_add([0.0, *(e.mass.end - e.null.end for e in evidence)])
+
+    def probability(number: int, logits: Pair) -> float:
+        null = evidence[number].null
+        return math.exp(logits.start - null.start - start + logits.end - null.end - end)
+
+    return probability, math.exp(-start - end)
+
+
+def _logits_scale(evidence: Sequence[Evidence]) -> Scale:
+    start = _log_add([x for e in evidence for x in (e.mass.start, e.null.start)])
+    end = _log_add([x for e in evidence for x in (e.mass.end, e.null.end)])
+    null_start = _log_add([e.null.start for e in evidence])
+    null_end = _log_add([e.null.end for e in evidence])
+
+    def probability(number: int, logits: Pair) -> float:
+        return math.exp(logits.start - start + logits.end - end)
+
+    has_null = null_start > -math.inf
+    return probability, math.exp(null_start - start + null_end - end) if has_null else 0.0
+
+
+def _window_scale(evidence: Sequence[Evidence]) -> Scale:
+    alone = [_logits_scale([e]) for e in evidence]
+    return lambda number, logits: alone[number][0](number, logits), min((null for _, null in alone), default=1.0)
+
+
+_SCALES: dict[str, Callable[[Sequence[Evidence]], Scale]] = {
+    "null": _null_scale,
+    "logits": _logits_scale,
+    "window": _window_scale,
+}
+
+
+def _answer(candidate: Candidate, score: float) -> Answer:
+    return {
+        "score": score,
+        "start": candidate.start,
+        "end": candidate.end,
+        "answer": candidate.text,
+        "passage": candidate.passage,
+    }
+
+
+def _log_add(values: Sequence[float]) -> float:
+    most = max(values, default=-math.inf)
+    if most == -math.inf:
+        return most
+    return most + math.log(sum(math.exp(v - most) for v in values))

@@ -1,12 +1,14 @@
 """Windows: `[CLS] question [SEP] passage part [SEP]` sequences, cut and tokenised with the bundle's own tokenizer."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from typing import overload
 
 import numpy as np
-from tokenizers import Encoding, Tokenizer
+import numpy.typing as npt
+from tokenizers import Tokenizer
 
 from bskim_export.blocks import count_blocks, count_question_blocks
 from bskim_export.bundle.manifest import Model
@@ -15,6 +17,10 @@ from bskim_export.errors import InputError
 MAX_WINDOWS = 4096
 """Windows of one question at most: some 700,000 words, at the usual 384 positions."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class NoWordsError(InputError):
+    """A context has no words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,28 +33,132 @@ class Window:
     question_blocks: leading blocks that hold any of those; they always stay
     may_leave: the window may leave the batch once its passage blocks are gone, because the passage tokens that share
         a block with the question are also in the window before it
-    encoding: the tokenizer's record of offsets and words
+    offsets: int32 [P, 2], the characters of the context that each of its P passage tokens stands for
+    words: int32 [P], the word of each passage token, numbered over the whole context; -1 for none
     is_first, is_last: where it is among the windows of its context
     """
 
-    input_ids: np.ndarray
-    token_type_ids: np.ndarray
-    position_ids: np.ndarray
+    input_ids: npt.NDArray[np.int64]
+    token_type_ids: npt.NDArray[np.int64]
+    position_ids: npt.NDArray[np.int64]
     length: int
     question_length: int
     question_blocks: int
     may_leave: bool
-    encoding: Encoding
+    offsets: npt.NDArray[np.int32]
+    words: npt.NDArray[np.int32]
     is_first: bool = True
     is_last: bool = True
 
     @property
-    def is_passage(self) -> np.ndarray:
+    def passage(self) -> slice:
+        """Return the positions of the passage tokens, which stand together."""
+        return slice(self.question_length, self.question_length + len(self.offsets))
+
+    @property
+    def is_passage(self) -> npt.NDArray[np.bool_]:
         """Return bool [K * block_size]: which positions hold a passage token."""
         mask = np.zeros(len(self.input_ids), bool)
-        ids = self.encoding.sequence_ids
-        mask[: len(ids)] = [i == 1 for i in ids]
+        mask[self.passage] = True
         return mask
+
+    @property
+    def ranges(self) -> npt.NDArray[np.int64]:
+        """Return int64 [K * block_size, 2], the characters of all positions; (0, 0) where there is no passage token."""
+        ranges = np.zeros((len(self.input_ids), 2), np.int64)
+        ranges[self.passage] = self.offsets
+        return ranges
+
+
+class Windows(Sequence[Window]):
+    """The windows of one question, in the order of the passage. Each is made when it is asked for: of a long context,
+    the tokens are all that stays in memory.
+
+    Args:
+        model: shapes and special positions of the model
+        ids, types, offsets, words: of all tokens of question, context and special tokens, in one row
+        passage: where the context's tokens are among them
+        room: passage tokens of a window at most
+        stride: passage tokens that neighbouring windows share
+        least: positions that windows are padded to at least
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        ids: npt.NDArray[np.int32],
+        types: npt.NDArray[np.uint8],
+        offsets: npt.NDArray[np.int32],
+        words: npt.NDArray[np.int32],
+        passage: slice,
+        room: int,
+        stride: int,
+        least: int,
+    ):
+        self._model = model
+        self._ids = ids
+        self._types = types
+        self._offsets = offsets
+        self._words = words
+        self._passage = passage
+        self._room = room
+        self._stride = stride
+        self._least = least
+        beyond_first = passage.stop - passage.start - room
+        self._count = 1 + max(0, -(-beyond_first // (room - stride)))
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, number: int) -> Window: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> list[Window]: ...
+
+    def __getitem__(self, number: int | slice) -> Window | list[Window]:
+        if isinstance(number, slice):
+            return [self._make(i) for i in range(*number.indices(self._count))]
+        return self._make(range(self._count)[number])
+
+    def _make(self, number: int) -> Window:
+        model = self._model
+        size = model.block_size
+        # What is before the passage, this window's part of it, and what is behind it.
+        first = self._passage.start + number * (self._room - self._stride)
+        last = min(first + self._room, self._passage.stop)
+        parts = (slice(0, self._passage.start), slice(first, last), slice(self._passage.stop, None))
+        found = np.concatenate([self._ids[part] for part in parts])
+        length = len(found)
+        padded = count_blocks(max(length, self._least), size) * size
+        # Ids, types and positions, padded to whole blocks.
+        ids = np.full(padded, model.pad_token_id, np.int64)
+        ids[:length] = found
+        types = np.zeros(padded, np.int64)
+        if model.type_vocab_size > 1:
+            types[:length] = np.concatenate([self._types[part] for part in parts])
+        positions = np.arange(padded, dtype=np.int64) + model.position_offset
+        if model.pad_position is not None:
+            positions[length:] = model.pad_position
+        elif length < self._least:
+            positions[length:] = model.position_offset  # of no consequence, but one that the model has
+        # The last question block may hold passage tokens: the window may leave if the one before it has them too.
+        question_length = self._passage.start
+        question_blocks = count_question_blocks(question_length, size)
+        shared = min(question_blocks * size, length) - question_length
+        return Window(
+            input_ids=ids,
+            token_type_ids=types,
+            position_ids=positions,
+            length=length,
+            question_length=question_length,
+            question_blocks=question_blocks,
+            may_leave=(self._stride if number else 0) >= shared,
+            offsets=self._offsets[first:last],
+            words=self._words[first:last],
+            is_first=number == 0,
+            is_last=number == self._count - 1,
+        )
 
 
 class WindowMaker:
@@ -57,24 +167,27 @@ class WindowMaker:
     Args:
         tokenizer: a fast tokenizer, or the path of its tokenizer.json
         model: shapes and special positions of the model
+        pad_to_max_length: pad every window to the full length, as deployments of static shapes do; default: to whole
+            blocks
     """
 
-    def __init__(self, tokenizer: Tokenizer | Path | str, model: Model):
+    def __init__(self, tokenizer: Tokenizer | Path | str, model: Model, pad_to_max_length: bool = False):
         if not isinstance(tokenizer, Tokenizer):
             tokenizer = Tokenizer.from_file(str(tokenizer))
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self.model = model
         self.tokenizer = tokenizer
+        self._pads = pad_to_max_length
         self._specials = tokenizer.num_special_tokens_to_add(True)
-        # A tokenizer keeps its truncation as state, so each setting gets a copy: calls from threads do not disturb
-        # each other.
-        self._truncating = lru_cache(maxsize=16)(self._copy_with_truncation)
 
     def __call__(
         self, question: str, context: str, max_seq_len: int, doc_stride: int, max_windows: int = MAX_WINDOWS
-    ) -> list[Window]:
-        """Return the windows of one question, in the order of the passage.
+    ) -> Windows:
+        """Return the windows of one question.
+
+        They are those that the tokenizer's own truncation makes ("only_second", with a stride), but for the offsets of
+        byte-level tokenizers, which trim a window's first token differently there.
 
         Args:
             max_seq_len: positions of a window at most, special tokens included
@@ -86,9 +199,10 @@ class WindowMaker:
             InputError: the question or the context has no words, the question fills the window, or there are more
                 windows than allowed.
         """
-        question = replace_surrogates(question)
-        context = replace_surrogates(context)
-        question_tokens = len(self.tokenizer.encode(question, add_special_tokens=False))
+        # Tokens of the whole context at once: cut into windows, a word may be tokenised otherwise.
+        encoding = self.tokenizer.encode(replace_surrogates(question), replace_surrogates(context))
+        sequence = np.array([-1 if i is None else i for i in encoding.sequence_ids], np.int8)
+        question_tokens = int(np.count_nonzero(sequence == 0))
         room = max_seq_len - question_tokens - self._specials
         if question_tokens == 0:
             raise InputError("`question` cannot be empty: it has no words.")
@@ -97,46 +211,26 @@ class WindowMaker:
                 f"The question has {question_tokens} tokens, which leaves no room for the passage in a window of "
                 f"{max_seq_len}. Shorten the question or raise max_seq_len (up to {self.model.max_seq_len} here)."
             )
-        stride = min(doc_stride, room // 2)
-        first = self._truncating(max_seq_len, stride).encode(question, context)
-        if 1 not in first.sequence_ids:
-            raise InputError("`context` cannot be empty: it has no words.")
-        encodings = [first, *first.overflowing]
-        if len(encodings) > max_windows:
+        passage = np.flatnonzero(sequence == 1)
+        if not len(passage):
+            raise NoWordsError("`context` cannot be empty: it has no words.")
+        windows = Windows(
+            self.model,
+            np.array(encoding.ids, np.int32),
+            np.array(encoding.type_ids, np.uint8),
+            np.array(encoding.offsets, np.int32),
+            np.array([-1 if w is None else w for w in encoding.word_ids], np.int32),
+            slice(int(passage[0]), int(passage[-1]) + 1),
+            room,
+            min(doc_stride, room // 2),
+            max_seq_len if self._pads else 0,
+        )
+        if len(windows) > max_windows:
             raise InputError(
-                f"`context` makes {len(encodings)} windows, more than max_windows {max_windows}. Raise max_windows, "
+                f"`context` makes {len(windows)} windows, more than max_windows {max_windows}. Raise max_windows, "
                 f"raise max_seq_len (now {max_seq_len}), lower doc_stride (now {doc_stride}), or split the context."
             )
-        last = len(encodings) - 1
-        return [self._window(e, stride if i else 0, i == 0, i == last) for i, e in enumerate(encodings)]
-
-    def _window(self, encoding: Encoding, overlap: int, is_first: bool, is_last: bool) -> Window:
-        model = self.model
-        size = model.block_size
-        length = len(encoding.ids)
-        padded = count_blocks(length, size) * size
-        # Ids, types and positions, padded to whole blocks.
-        ids = np.full(padded, model.pad_token_id, np.int64)
-        ids[:length] = encoding.ids
-        types = np.zeros(padded, np.int64)
-        if model.type_vocab_size > 1:
-            types[:length] = encoding.type_ids
-        positions = np.arange(padded, dtype=np.int64) + model.position_offset
-        if model.pad_position is not None:
-            positions[length:] = model.pad_position
-        # The last question block may hold passage tokens: the window may leave if the one before it has them too.
-        question_length = encoding.sequence_ids.index(1)
-        question_blocks = count_question_blocks(question_length, size)
-        shared = min(question_blocks * size, length) - question_length
-        may_leave = overlap >= shared
-        return Window(
-            ids, types, positions, length, question_length, question_blocks, may_leave, encoding, is_first, is_last
-        )
-
-    def _copy_with_truncation(self, max_seq_len: int, stride: int) -> Tokenizer:
-        copy = Tokenizer.from_str(self.tokenizer.to_str())
-        copy.enable_truncation(max_seq_len, stride=stride, strategy="only_second")
-        return copy
+        return windows
 
 
 def replace_surrogates(text: str) -> str:

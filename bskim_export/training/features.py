@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from bskim_export.data.question import Question
-from bskim_export.data.visible import visible_range
 from bskim_export.errors import InputError
+from bskim_export.runtime.token_ranges import answer_tokens, holders, overlapping, token_ranges
 from bskim_export.runtime.windows import Window, WindowMaker
-from bskim_export.training.token_ranges import token_ranges
 
 NO_LABEL = -100
 """Marks the blocks that have no label, as PyTorch's losses skip it."""
@@ -88,16 +87,15 @@ def label_windows(
 
     # Start and end are those of the first answer that lies in the window as a whole.
     for begin, text in zip(question.starts, question.answers, strict=True):
-        first, last = visible_range(text)
-        inside = [_overlapping(own, begin + first, begin + last) for own in ranges]
-        for w in _holders(inside, ranges):
+        inside = answer_tokens(ranges, begin, text)
+        for w in holders(inside, ranges):
             if not features[w].end:
                 features[w] = replace(features[w], start=int(inside[w][0]), end=int(inside[w][-1]))
         for own, tokens in zip(positive, inside, strict=True):
             own[tokens] = True
     for begin, finish in question.supporting if evidence else ():
         for own, its_ranges in zip(positive, ranges, strict=True):
-            own[_overlapping(its_ranges, begin, finish)] = True
+            own[overlapping(its_ranges, begin, finish)] = True
 
     # A block is positive if any of its tokens is. Question blocks have no label.
     for w, window in enumerate(windows):
@@ -105,33 +103,6 @@ def label_windows(
         labels[: window.question_blocks] = NO_LABEL
         features[w] = replace(features[w], block_labels=labels)
     return features
-
-
-def _overlapping(ranges: npt.NDArray[np.int64], begin: int, finish: int) -> npt.NDArray[np.intp]:
-    """Return the positions whose characters overlap [begin, finish). A token without characters overlaps nothing."""
-    ends = np.where(ranges[:, 0] < ranges[:, 1], ranges[:, 1], 0)
-    return np.flatnonzero((ranges[:, 0] < finish) & (ends > begin))
-
-
-def _holders(inside: Sequence[npt.NDArray[np.intp]], ranges: Sequence[npt.NDArray[np.int64]]) -> list[int]:
-    """Return the windows that hold an answer as a whole: all the tokens of it that any window has.
-
-    Characters would be the wrong thing to ask for. Some are in no token: accents, marks and white space that the
-    tokenizer takes off.
-
-    Args:
-        inside: of each window, the positions of the answer's tokens
-        ranges: of each window, see `token_ranges`
-    """
-    # Of each window that has any: how many tokens, their first and their last character. Several tokens of one
-    # character, as byte-level tokenizers have them, share its range, so that they are counted too.
-    held = {
-        w: (len(tokens), -ranges[w][tokens, 0].min(), ranges[w][tokens, 1].max())
-        for w, tokens in enumerate(inside)
-        if len(tokens)
-    }
-    whole = tuple(max(parts) for parts in zip(*held.values(), strict=True))
-    return [w for w, parts in held.items() if parts == whole]
 
 
 def without_labels(window: Window, block_size: int) -> Feature:

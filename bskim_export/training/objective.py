@@ -35,6 +35,7 @@ class SkimObjective(nn.Module):
     Shapes:
         input_ids, attention_mask, token_type_ids, question_mask: int64 [B, S]
         start_positions, end_positions: int64 [B]; block_labels: int64 [B, K]
+        group: int64 [B], the question of each window, for `document_loss`; default: `qa_loss`
         -> {"loss": scalar, "qa_loss": scalar, "counts": int64 [layers, 4]}, see `count_blocks`
     """
 
@@ -53,7 +54,12 @@ class SkimObjective(nn.Module):
         return self
 
     def forward(
-        self, start_positions: Tensor, end_positions: Tensor, block_labels: Tensor, **inputs: Tensor
+        self,
+        start_positions: Tensor,
+        end_positions: Tensor,
+        block_labels: Tensor,
+        group: Tensor | None = None,
+        **inputs: Tensor,
     ) -> dict[str, Tensor]:
         """Return the loss of a batch and its parts."""
         out = self.model(**inputs, skim=0.5 if self.settings.skim else None)
@@ -64,7 +70,14 @@ class SkimObjective(nn.Module):
         blocks = sum((w * one for w, one in zip(weights, losses, strict=True)), start=torch.zeros(()))
 
         # Equation 3. A frozen model's answers do not change, so only the blocks count.
-        answer = qa_loss(out, inputs["attention_mask"], start_positions, end_positions)
+        if group is None:
+            answer = qa_loss(out, inputs["attention_mask"], start_positions, end_positions)
+        else:
+            passage = (inputs["attention_mask"] == 1) & (inputs["question_mask"] == 0)
+            answer = (
+                document_loss(out.start_logits, passage, start_positions, group)
+                + document_loss(out.end_logits, passage, end_positions, group)
+            ) / 2
         loss = blocks if self.settings.frozen else answer + self.settings.alpha * blocks
         return {"loss": loss, "qa_loss": answer.detach(), "counts": count_blocks(out.skim_logits, block_labels)}
 
@@ -76,6 +89,36 @@ def qa_loss(out: SkimOutput, attention_mask: Tensor, start_positions: Tensor, en
     start = F.cross_entropy(out.start_logits.float().masked_fill(padding, least), start_positions)
     end = F.cross_entropy(out.end_logits.float().masked_fill(padding, least), end_positions)
     return (start + end) / 2
+
+
+def document_loss(logits: Tensor, passage: Tensor, positions: Tensor, group: Tensor) -> Tensor:
+    """Return the mean negative log-likelihood of the answers of some questions, each of one or more windows.
+
+    All windows of a question share one normalisation (Clark and Gardner 2018, section 3.3), on the scale "null" of
+    `runtime.scoring.best_answers`: each window's logits are measured from that of its own [CLS], and one null stands
+    beside the passage tokens of them all. Of several windows with the answer, any one may find it.
+
+    Args:
+        logits: [B, S], of starts or of ends
+        passage: bool [B, S], which positions are candidates
+        positions: int64 [B], the answer; 0, [CLS], where the window has none
+        group: int64 [B], the question of each window, from 0 up
+    """
+    # Log-odds against "not in this window", [B, S].
+    odds = logits.float() - logits.float()[:, :1]
+    least = torch.finfo(torch.float32).min
+    mass = odds.masked_fill(~passage, least).logsumexp(1)
+    has_answer = positions > 0
+    gold = odds.gather(1, positions[:, None]).squeeze(1)
+
+    # Put each question's windows into a row of their own, [Q, B]. The null has log-odds 0.
+    questions = int(group.max()) + 1
+    own = group == torch.arange(questions, device=group.device)[:, None]
+    null = torch.zeros(questions, 1, device=odds.device)
+    whole = torch.cat([null, mass.expand(questions, -1).masked_fill(~own, least)], 1).logsumexp(1)
+    found = gold.expand(questions, -1).masked_fill(~(own & has_answer), least).logsumexp(1)
+    answered = (own & has_answer).any(1)
+    return (whole - torch.where(answered, found, torch.zeros_like(found))).mean()
 
 
 def block_losses(skim_logits: Mapping[int, Tensor], labels: Tensor, beta: float) -> list[Tensor]:

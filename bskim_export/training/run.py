@@ -15,6 +15,7 @@ from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from bskim_export.atomic import write_json
 from bskim_export.bundle.manifest import RunDefaults
 from bskim_export.checkpoint.loading import Checkpoint, save_checkpoint
+from bskim_export.data.documents import DocumentMaker
 from bskim_export.data.notes import OnNote, warn_data
 from bskim_export.data.question import Question
 from bskim_export.data.squad import write_squad
@@ -24,6 +25,7 @@ from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.runtime.options import RunOptions
 from bskim_export.runtime.windows import WindowMaker
 from bskim_export.training.cache import CachedObjective, ViewCache
+from bskim_export.training.documents import DocumentCollator, DocumentWindows, Sampling
 from bskim_export.training.evaluate import Evaluation
 from bskim_export.training.features import Collator, Feature, make_features
 from bskim_export.training.importance import head_importance, least_important
@@ -179,6 +181,9 @@ def _prepare(
     tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
     collator = Collator(settings.block_size, model.config.pad_token_id)
 
+    if settings.documents:
+        return _prepare_documents(checkpoint, questions, held_out, settings, options, folder)
+
     # Cut the questions into labelled windows.
     done = iter(range(1, len(questions) + 1))
     features = make_features(
@@ -215,6 +220,36 @@ def _prepare(
         settings.skim_training,
     )
     return SkimTrainer(SkimObjective(model, losses), args, features, lengths, collator, rates, evaluation), evaluation
+
+
+def _prepare_documents(
+    checkpoint: Checkpoint,
+    questions: Sequence[Question],
+    held_out: Sequence[Question],
+    settings: TrainSettings,
+    options: RunOptions,
+    folder: Path,
+) -> tuple[SkimTrainer, Evaluation]:
+    """Return the trainer of a run on documents, and the evaluation on documents too."""
+    model = checkpoint.model
+    maker = WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), checkpoint.describe())
+    collator = Collator(settings.block_size, model.config.pad_token_id)
+    documents = settings.documents or 1
+    sampling = Sampling(documents, settings.windows, settings.seed, settings.evidence)
+    windows = DocumentWindows(questions, maker, options, sampling)
+    losses = LossSettings(
+        settings.alpha, settings.beta, settings.layer_weights, settings.freeze, settings.skim_training
+    )
+    as_documents = DocumentMaker(held_out, settings.seed)
+    evaluation = Evaluation([as_documents(q, documents) for q in held_out], maker, options, collator)
+    args = _arguments(settings, len(questions), folder)
+    rates = Rates(settings.learning_rate, settings.predictor_learning_rate)
+    # Documents are of like length, all of them.
+    lengths = [1] * len(windows)
+    trainer = SkimTrainer(
+        SkimObjective(model, losses), args, windows, lengths, DocumentCollator(collator), rates, evaluation
+    )
+    return trainer, evaluation
 
 
 def _arguments(settings: TrainSettings, windows: int, folder: Path) -> TrainingArguments:

@@ -44,6 +44,8 @@ class TrainSettings:
     learning_rate, predictor_learning_rate: linear decay to 0 after the first `warmup` share of the steps
     prune_heads: share of each layer's attention heads that are removed before training, the least important ones
     skim_training: refused blocks are invisible to later layers while training (the paper's Table 3, row 4)
+    documents: passages that each question is asked of, its own and others; None trains on the questions as they are
+    windows: of a document, windows without an answer that are trained on, beside all with one
     dropout: instead of the model's own
     early_stopping: epochs without a better F1 on the held-out questions after which training ends, with the best
         weights
@@ -63,6 +65,8 @@ class TrainSettings:
     prune_heads: float | None = None
     skim_training: bool = False
     evidence: bool = False
+    documents: int | None = None
+    windows: int = 3
     epochs: float = 2.0
     batch_size: int = 16
     learning_rate: float = 3e-5
@@ -85,6 +89,9 @@ class TrainSettings:
             raise InputError(
                 "freeze trains each predictor by itself, on the model as it is; skim_training is for models that learn."
             )
+
+        if self.documents and self.prune_heads:
+            raise InputError("Heads are pruned before a model is trained on documents: do it in a run before.")
 
     def check_resumable(self, folder: Path) -> None:
         """Raise InputError if `folder` holds a run with other settings."""

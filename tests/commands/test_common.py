@@ -29,7 +29,7 @@ from bskim_export.commands.common import (
 )
 from bskim_export.commands.terminal import busy, console, note
 from bskim_export.commands.types import Real, Whole
-from bskim_export.errors import InputError, MissingExtraError
+from bskim_export.errors import InputError, InternalError, MissingExtraError, only_own_errors
 
 
 @pytest.mark.parametrize(
@@ -87,12 +87,26 @@ def test_an_expected_error_is_one_line_and_brackets_are_kept():
     assert done.output == "Error: data[0].paragraphs[1] is [bold]missing\n"
 
 
+def failing_inside(error: BaseException) -> InternalError:
+    """Return what the library raises where it meets an error that it did not foresee."""
+
+    @only_own_errors
+    def fails():
+        raise error
+
+    with pytest.raises(InternalError) as caught:
+        fails()
+    return caught.value
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [
         (ZeroDivisionError("x"), "Unexpected ZeroDivisionError: x. This is a fault of bskim-export. Please report it"),
         (RecursionError("deep"), "Unexpected RecursionError: deep. This is a fault"),
         (MemoryError(), "Out of memory. Try fewer"),
+        (failing_inside(ZeroDivisionError("x")), "Unexpected ZeroDivisionError: x. This is a fault of bskim-export"),
+        (failing_inside(MemoryError()), "Out of memory. Try fewer"),
         (PermissionError(13, "Permission denied", "a.json"), "'a.json': Permission denied."),
         (InputError("Two\nlines"), "Two lines"),
     ],

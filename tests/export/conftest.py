@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from bskim_export import export_bundle
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.checkpoint.loading import Checkpoint
 from bskim_export.data.question import sample
@@ -29,26 +28,28 @@ class Lowered:
     bundle: Bundle
 
 
-def lower(request, tiny, squad, tmp_path_factory) -> Lowered:
+def lower(request, tiny, squad, exported) -> Lowered:
     """Export the model that a fixture's parameter names."""
     family, precision, predictor = request.param
     model = (family, (0, 1, 2), predictor)
-    out = tmp_path_factory.mktemp(precision) / "bundle"
-    calibration = Int8Calibration(sample(squad, 10, seed=1))
-    questions = sample(squad, 2)
-    export_bundle(
-        tiny(*model), out, precision=precision, limits=UNJUDGED, int8_calibration=calibration, questions=questions
+    out = exported(
+        f"{family}-{predictor}-{precision}",
+        tiny(*model),
+        precision=precision,
+        limits=UNJUDGED,
+        int8_calibration=Int8Calibration(sample(squad, 10, seed=1)),
+        questions=sample(squad, 2),
     )
     return Lowered(model, precision, tiny(*model), Bundle.open(out))
 
 
 @pytest.fixture(scope="session", params=HALF, ids="-".join)
-def half(request, tiny, squad, tmp_path_factory) -> Lowered:
+def half(request, tiny, squad, exported) -> Lowered:
     """A random model in half precision."""
-    return lower(request, tiny, squad, tmp_path_factory)
+    return lower(request, tiny, squad, exported)
 
 
 @pytest.fixture(scope="session", params=INT8, ids="-".join)
-def int8(request, tiny, squad, tmp_path_factory) -> Lowered:
+def int8(request, tiny, squad, exported) -> Lowered:
     """A random model in INT8."""
-    return lower(request, tiny, squad, tmp_path_factory)
+    return lower(request, tiny, squad, exported)

@@ -386,7 +386,7 @@ TEXT = st.one_of(
 )
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(TEXT, TEXT, st.integers(1, 3), st.booleans(), st.booleans(), st.integers(32, 96), st.integers(0, 120))
 def test_any_text_gets_an_answer_or_one_clear_error(
     tiny_qa, question, context, top_k, impossible, align, max_seq_len, doc_stride

@@ -1,0 +1,231 @@
+"""One question on its way to its answers: what must be known of its windows once they have run, and no more."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bskim_export.errors import InputError
+from bskim_export.runtime.answering import Answerer
+from bskim_export.runtime.evidence import Evidence, EvidenceReader
+from bskim_export.runtime.leaving import most_promising
+from bskim_export.runtime.runner import WindowResult
+from bskim_export.runtime.scoring import Answer, best_answers
+from bskim_export.runtime.skipped import Skipped, SkippedTokens
+from bskim_export.runtime.windows import NoWordsError, Window, Windows
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A text that may hold the answer.
+
+    title: is read before the text, but is no part of it: no answer is from there
+    """
+
+    text: str
+    title: str = ""
+
+    @property
+    def whole(self) -> str:
+        """Return all that is read."""
+        return f"{self.title}\n{self.text}" if self.title else self.text
+
+    @property
+    def hidden(self) -> int:
+        """Return how many characters of `whole` are before the text."""
+        return len(self.title) + 1 if self.title else 0
+
+
+def read_passages(items: Iterable[Any]) -> Iterator[Passage]:
+    """Yield passages from strings, and from dicts with "text" and perhaps "title".
+
+    Raises:
+        InputError: one is neither; the message has its number, from 0.
+
+    Example:
+        >>> next(read_passages([{"title": "Ada", "text": "She wrote it."}]))
+        Passage(text='She wrote it.', title='Ada')
+    """
+    for number, item in enumerate(items):
+        text = item.get("text") if isinstance(item, Mapping) else item
+        title = (item.get("title") if isinstance(item, Mapping) else None) or ""
+        if not isinstance(text, str) or not isinstance(title, str):
+            got = f"one of {type(text).__name__}" if isinstance(item, Mapping) else type(item).__name__
+            raise InputError(
+                f"Passage {number} must be a string, or a dict with strings as 'text' and 'title', got {got}."
+            )
+        yield Passage(str(text), str(title))
+
+
+@dataclass(eq=False)
+class _Part:
+    """One passage with words, and what is kept of it."""
+
+    number: int
+    passage: Passage
+    windows: Windows
+    first: int
+    reader: EvidenceReader
+    skipped: SkippedTokens
+
+
+@dataclass(eq=False)
+class Asked:
+    """A question about one context, or about passages that are answered jointly.
+
+    Passages are read when their turn comes. Of a window that has run, what it says about the answer is kept; of a
+    passage, its text and its tokens.
+
+    Args:
+        answerer: cuts, runs and decodes
+        question: its text
+        passages: one context, or passages; read once
+        joint: there may be several passages, and answers say which they are from
+        return_skim: collect what is skipped
+        keep: keep windows and results, for whoever measures them
+    """
+
+    answerer: Answerer
+    question: str
+    passages: Iterable[Passage]
+    joint: bool = False
+    return_skim: bool = False
+    keep: bool = False
+    seconds: float = 0.0
+    windows: list[Window] = field(default_factory=list)
+    results: list[WindowResult] = field(default_factory=list)
+    _parts: list[_Part] = field(default_factory=list)
+    _evidence: list[Evidence] = field(default_factory=list)
+    _left_after: list[int] = field(default_factory=list)
+    _work: int = 0
+    _most_work: int = 0
+
+    @property
+    def count(self) -> int:
+        """Return how many windows there are, of the passages that were read so far."""
+        return self._parts[-1].first + len(self._parts[-1].windows) if self._parts else 0
+
+    def cut(self) -> Iterator[Window]:
+        """Yield the windows, in order, passage by passage.
+
+        Raises:
+            InputError: the question cannot be run; windows that were yielded before are of no use then.
+        """
+        options = self.answerer.options
+        for number, passage in enumerate(self.passages):
+            try:
+                windows = self.answerer.windows(self.question, passage.whole)
+            except NoWordsError:
+                if not self.joint:
+                    raise
+                continue  # an empty passage holds nothing
+            part = self._part(number, passage, windows)
+            if self.count + len(windows) > options.max_windows:
+                raise InputError(
+                    f"`passages` make more than max_windows {options.max_windows} windows, the first {number} of them "
+                    f"{self.count}. Raise max_windows, or pass fewer passages."
+                )
+            self._parts.append(part)
+            yield from windows
+        if not self._parts:
+            raise InputError("`passages` cannot be empty: none of them has words.")
+
+    def note(self, number: int, window: Window, result: WindowResult) -> None:
+        """Take in the result of a window, by its number; windows come in order of their numbers."""
+        evidence = self._read(number, window, result)
+        self._evidence.append(evidence)
+        self._left_after.append(result.left_after if result.left else 0)
+        self._most_work += self._whole_work(window)
+        if self.keep:
+            self.windows.append(window)
+            self.results.append(result)
+
+    def note_again(self, number: int, window: Window, result: WindowResult) -> None:
+        """Take in the result of a window that ran once more, instead of the first one."""
+        self._evidence[number] = self._read(number, window, result)
+        if self.keep:
+            result.earlier = self.results[number]
+            self.results[number] = result
+
+    def _read(self, number: int, window: Window, result: WindowResult) -> Evidence:
+        part = self._part_of(number)
+        if self.return_skim:
+            part.skipped.note(number, window, result)
+        dropped = result.dropped_after[window.question_blocks :].astype(np.int64) + 1
+        layers = self.answerer.runner.model.num_layers
+        self._work += int(np.minimum(dropped, layers).sum())  # a block that was never dropped has a large number
+        return part.reader.read(window, result)
+
+    def again(self) -> tuple[int, Window] | None:
+        """Return the window that must run once more, and its number, or None.
+
+        A question that must have an answer and whose windows have all left gets its most promising window run once
+        more, with that window's best block protected. This is decided per question, so that a question's answer does
+        not depend on others.
+        """
+        if self.answerer.options.handle_impossible_answer or not all(e.left for e in self._evidence):
+            return None
+        n = len(self._evidence)
+        (number,) = most_promising(
+            np.zeros(n, np.int64),
+            np.ones(n, bool),
+            np.array(self._left_after),
+            np.array([e.best_score for e in self._evidence]),
+        ).tolist()
+        part = self._part_of(number)
+        return number, part.windows[number - part.first]
+
+    def best_block(self, number: int) -> int:
+        """Return the passage block of a window that left with the highest keep probability."""
+        return self._evidence[number].best_block
+
+    def answers(self) -> list[Answer]:
+        """Return the answers, best first."""
+        return best_answers(self._evidence, self.answerer.options, self.joint)
+
+    def skipped(self) -> list[Skipped]:
+        """Return what was skimmed, passage by passage."""
+        found: list[Skipped] = []
+        for part in self._parts:
+            hidden = part.passage.hidden
+            for one in part.skipped.ranges():
+                if one["end"] <= hidden:
+                    continue
+                own: Skipped = {
+                    "start": max(one["start"] - hidden, 0),
+                    "end": one["end"] - hidden,
+                    "layer": one["layer"],
+                }
+                found.append({**own, "passage": part.number} if self.joint else own)
+        return found
+
+    def kept_share(self) -> float:
+        """Return the share of the work of all layers on passage blocks that was done; a second run counts on top."""
+        return self._work / self._most_work if self._most_work else 1.0
+
+    def _part(self, number: int, passage: Passage, windows: Windows) -> _Part:
+        options = self.answerer.options
+        model = self.answerer.runner.model
+        # A few spans more than are asked for: several may be widened to the same words.
+        count = options.top_k * 2 + 10 if options.align_to_words else options.top_k
+        reader = EvidenceReader(
+            number,
+            passage.whole,
+            passage.hidden,
+            model.cls_token_id,
+            options.max_answer_len,
+            options.align_to_words,
+            count,
+        )
+        return _Part(number, passage, windows, self.count, reader, SkippedTokens(model.block_size))
+
+    def _part_of(self, number: int) -> _Part:
+        if number >= self._parts[-1].first:
+            return self._parts[-1]
+        firsts = [part.first for part in self._parts]
+        return self._parts[int(np.searchsorted(firsts, number, side="right")) - 1]
+
+    def _whole_work(self, window: Window) -> int:
+        blocks = len(window.input_ids) // self.answerer.runner.model.block_size
+        return (blocks - window.question_blocks) * self.answerer.runner.model.num_layers
