@@ -121,8 +121,10 @@ def make_window(pattern: Pattern, model: Model, vocabulary: int, positions: int 
     if model.pad_position is not None:
         places[pattern.length :] = model.pad_position
     asked = count_question_blocks(pattern.question_length, size)
-    no_text: Any = None  # random tokens have none, and nothing is decoded
-    return Window(ids, types, places, pattern.length, pattern.question_length, asked, pattern.may_leave, no_text)
+    # Random tokens stand for no text, and nothing is decoded.
+    offsets = np.zeros((0, 2), np.int32)
+    words = np.zeros(0, np.int32)
+    return Window(ids, types, places, pattern.length, pattern.question_length, asked, pattern.may_leave, offsets, words)
 
 
 class Replay:

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bskim_export.calibrate.workload import workload
+from bskim_export.data.question import Question
+from bskim_export.evaluate.loop import evaluate
 from bskim_export.evaluate.timing import interleaved
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.policy import KeepSchedule, Policy
@@ -90,23 +92,28 @@ def measure_price(
 
 def measure_seconds(
     answerer: Answerer,
-    questions: Sequence[Sequence[Window]],
+    questions: Sequence[Question],
     policies: Sequence[Policy],
     progress: Callable[[int], None] = lambda done: None,
 ) -> npt.NDArray[np.float64]:
-    """Return seconds per question of each policy, float64 [policies]: questions alone, policies in turns, medians.
+    """Return seconds per question of each policy, from text to answers, float64 [policies]: questions alone, policies
+    in turns, medians.
 
     Args:
         answerer: whose runner and options are used, not its policy
-        questions: the windows of each question
         progress: called with 1 for each question
     """
     total = np.zeros(len(policies))
-    for own in questions:
-        runs = [partial(replace(answerer, policy=policy).run, [own]) for policy in policies]
+    for question in questions:
+        runs = [partial(_answer, replace(answerer, policy=policy), question) for policy in policies]
         total += np.median(interleaved(runs, CURVE_REPEATS), axis=0)
         progress(1)
     return total / len(questions)
+
+
+def _answer(answerer: Answerer, question: Question) -> None:
+    for _ in evaluate(answerer, [question]):
+        pass
 
 
 def fit(work: npt.NDArray[np.float64], seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -29,6 +29,7 @@ class Record:
     """The outcome of one pass over Q questions with W windows and B blocks, all in order.
 
     layers: the skim layers, L of them
+    window_scale: how answers of different windows are compared, see `RunOptions`
     windows: int64 [Q], windows of each question
     blocks, question_blocks: int64 [W]
     may_leave: bool [W], as the window has it
@@ -43,6 +44,7 @@ class Record:
     """
 
     layers: tuple[int, ...]
+    window_scale: str
     windows: npt.NDArray[np.int64]
     blocks: npt.NDArray[np.int64]
     question_blocks: npt.NDArray[np.int64]
@@ -71,6 +73,7 @@ class Record:
         spans = (self.spans[:, 0] >= texts.start) & (self.spans[:, 0] < texts.stop)
         return Record(
             layers=self.layers,
+            window_scale=self.window_scale,
             windows=self.windows[start:stop],
             blocks=self.blocks[windows],
             question_blocks=self.question_blocks[windows],
@@ -141,7 +144,7 @@ def record(
     for done, arrays in shards(folder / "record", questions, lambda part: _record_shard(answerer, part)):
         parts.append(arrays)
         progress(done)
-    return _join(tuple(answerer.runner.skim_layers), parts)
+    return _join(tuple(answerer.runner.skim_layers), answerer.options.window_scale, parts)
 
 
 def _record_shard(answerer: Answerer, questions: Sequence[Question]) -> Arrays:
@@ -178,7 +181,7 @@ def _record_shard(answerer: Answerer, questions: Sequence[Question]) -> Arrays:
     }
 
 
-def _run(answerer: Answerer, windows: list[Window]) -> tuple[list[WindowResult], list[npt.NDArray[np.float32]]]:
+def _run(answerer: Answerer, windows: Sequence[Window]) -> tuple[list[WindowResult], list[npt.NDArray[np.float32]]]:
     """Return the dense result and the keep probabilities, float32 [L, blocks], of each window."""
     size = answerer.runner.model.block_size
     layers = answerer.runner.skim_layers
@@ -212,7 +215,7 @@ def _cls(window: Window, result: WindowResult, cls_token_id: int | None) -> tupl
     return float(result.start_logits[place[0]]), float(result.end_logits[place[0]])
 
 
-def _join(layers: tuple[int, ...], parts: Sequence[Arrays]) -> Record:
+def _join(layers: tuple[int, ...], window_scale: str, parts: Sequence[Arrays]) -> Record:
     """Put the shards behind each other; their numbers of questions, blocks and texts become the record's."""
     question = 0
     block = 0
@@ -224,5 +227,6 @@ def _join(layers: tuple[int, ...], parts: Sequence[Arrays]) -> Record:
         question += len(part["windows"])
         block += int(part["blocks"].sum())
         text += len(part["text"])
-    names = [f.name for f in fields(Record) if f.name != "layers"]
-    return Record(layers, **{n: np.concatenate([p[n] for p in parts], axis=int(n == "scores")) for n in names})
+    names = [f.name for f in fields(Record) if f.name not in ("layers", "window_scale")]
+    arrays = {n: np.concatenate([p[n] for p in parts], axis=int(n == "scores")) for n in names}
+    return Record(layers, window_scale, **arrays)

@@ -263,7 +263,7 @@ class Session:
     ) -> npt.NDArray[np.float64]:
         policies = [Thresholds(by_layer(self.layers, t)) for t in thresholds]
         step = partial(self._step, "Timing points of the curve", len(questions))
-        return measure_seconds(self._answerer, [self._windows(q) for q in questions], policies, step)
+        return measure_seconds(self._answerer, questions, policies, step)
 
     def _needs_a_block(self, question: Question) -> bool:
         return bool(occurrences(question, self._windows(question), self._block_size))

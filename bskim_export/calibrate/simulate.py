@@ -174,22 +174,38 @@ class Simulator:
     def _answers(self, stays: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         """Return the text that wins each question, int64 [Q]: decoding, over the blocks that stay, bool [B]."""
         record = self.record
-        # The softmax's denominators of each window, start and end multiplied: passage tokens that stay, and [CLS].
-        mass = np.where(stays[:, None], record.mass, -np.inf)
-        total = np.logaddexp(np.logaddexp.reduceat(mass, self._start, axis=0), record.cls).sum(axis=1)
         # The spans that may still be given: those whose first and last block stay.
         text, first, last = record.spans.T
         offered = stays[first] & stays[last]
         text = text[offered]
-        first = first[offered]
-        # A text's score is the sum of the probabilities of its spans, over all windows of the question.
-        share = np.exp(record.span_score[offered] - total[self._window[first]])
+        # A text's score is the sum of the probabilities of its spans, over all windows of the question. What all its
+        # spans share changes no order, so each is measured from the question's best one.
+        question = record.text[:, 0]
+        value = record.span_score[offered] - self._offsets(stays)[self._window[first[offered]]]
+        best_value = np.full(record.questions, -np.inf)
+        np.maximum.at(best_value, question[text], value)
+        share = np.exp(value - best_value[question[text]])
         score = np.bincount(text, weights=share, minlength=len(record.text))
         # The best text of each question comes first; of equal ones, the one that was found first.
-        question = record.text[:, 0]
         order = np.lexsort((-score, question))
         best: npt.NDArray[np.int64] = order[np.unique(question[order], return_index=True)[1]]
         return best
+
+    def _offsets(self, stays: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+        """Return what the logit sums of each window are measured from, float64 [W]; see `scoring.best_answers`."""
+        record = self.record
+        has_null = np.isfinite(record.cls).all()
+        if record.window_scale == "logits" or (record.window_scale == "null" and not has_null):
+            return np.zeros(len(record.cls))
+        if record.window_scale == "null":
+            null: npt.NDArray[np.float64] = record.cls.sum(axis=1)
+            return null
+        # The softmax's denominators, start and end multiplied: passage tokens that stay, and [CLS].
+        mass = np.where(stays[:, None], record.mass, -np.inf)
+        total: npt.NDArray[np.float64] = np.logaddexp(np.logaddexp.reduceat(mass, self._start, axis=0), record.cls).sum(
+            axis=1
+        )
+        return total
 
 
 @dataclass(frozen=True, eq=False)

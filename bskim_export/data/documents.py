@@ -1,6 +1,6 @@
 """Questions about long documents, made of those about single paragraphs.
 
-D. Chen et al.: Reading Wikipedia to Answer Open-Domain Questions. ACL 2017, ask SQuAD's questions of whole articles too.
+D. Chen, A. Fisch, J. Weston, A. Bordes: Reading Wikipedia to Answer Open-Domain Questions. ACL 2017.
 """
 
 import random
@@ -23,9 +23,9 @@ def whole_articles(questions: Sequence[Question]) -> list[Question]:
         InputError: no question has a title.
 
     Example:
-        >>> two = [Question("1", "Who?", "Ada.", ("Ada",), (0,), title="A"), Question("2", "Who?", "Bob.", (), (), title="A")]
+        >>> two = [Question(text, "Who?", text, (text,), (0,), title="A") for text in ("Ada.", "Bob.")]
         >>> [(q.context, q.starts) for q in whole_articles(two)]
-        [('Ada.\\n\\nBob.', (0,)), ('Ada.\\n\\nBob.', ())]
+        [('Ada.\\n\\nBob.', (0,)), ('Ada.\\n\\nBob.', (6,))]
     """
     by_title = _paragraphs(questions)
     if set(by_title) == {""}:

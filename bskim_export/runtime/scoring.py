@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import NotRequired, TypedDict
 
 from bskim_export.runtime.evidence import Candidate, Evidence, Pair
-from bskim_export.runtime.skipped import Skipped
 from bskim_export.runtime.options import RunOptions
+from bskim_export.runtime.skipped import Skipped
 
 
 class Stats(TypedDict):

@@ -104,7 +104,7 @@ class Windows(Sequence[Window]):
         self._room = room
         self._stride = stride
         self._least = least
-        beyond_first = passage.stop - passage.start - room
+        beyond_first: int = passage.stop - passage.start - room
         self._count = 1 + max(0, -(-beyond_first // (room - stride)))
 
     def __len__(self) -> int:

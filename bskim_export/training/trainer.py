@@ -64,7 +64,7 @@ class SkimTrainer(Trainer):
             args,
             data_collator=collator,
             train_dataset=features,
-            eval_dataset=features[:1],  # the Trainer wants one; `measure` brings its own
+            eval_dataset=[features[0]],  # the Trainer wants one; `measure` brings its own
         )
         self.remove_callback(ProgressCallback)
         if not args.disable_tqdm:

@@ -17,11 +17,10 @@ def test_occurrences_hold_the_whole_answer(recorded):
         found = occurrences(question, windows, 32)
         assert found
         for w, first, last in found:
-            offsets = [
-                o for i, o in enumerate(windows[w].encoding.offsets) if first <= i // 32 <= last
-                and windows[w].encoding.sequence_ids[i] == 1
-            ]  # fmt: skip
-            covered = question.context[offsets[0][0] : offsets[-1][1]]
+            window = windows[w]
+            places = np.arange(window.passage.start, window.passage.stop) // 32
+            offsets = window.offsets[(first <= places) & (places <= last)]
+            covered = question.context[offsets[0, 0] : offsets[-1, 1]]
             assert any(answer in covered for answer in question.answers)
 
 

@@ -89,8 +89,8 @@ def test_with_the_scores_of_the_record_the_evaluation_loop_gives_what_is_simulat
 def leaving(recorded, t):
     """Return what a true run does: bool [W], the windows that left in their first run; {window: protected block}."""
     policy = Thresholds(dict(zip(recorded.record.layers, t.tolist(), strict=True)))
-    windows = [recorded.windows(q) for q in recorded.questions]
-    results = [r for own in replace(recorded.answerer, policy=policy).run(windows) for r in own]
+    done = evaluate(replace(recorded.answerer, policy=policy), recorded.questions)
+    results = [r for one in done for r in one.results]
     again = {w: r.earlier.best_block for w, r in enumerate(results) if r.earlier is not None}
     return np.array([(r.earlier or r).left for r in results]), again
 

@@ -10,6 +10,7 @@ from support import FAMILIES, windows_of, without_ties
 from bskim_export import QAPipeline
 from bskim_export.blocks import KEPT
 from bskim_export.data.question import sample
+from bskim_export.evaluate.loop import evaluate
 from bskim_export.export.torch_reference import TorchReference, torch_inputs
 from bskim_export.runtime.policy import KeepSchedule, Thresholds
 
@@ -126,17 +127,16 @@ def test_a_window_whose_passage_is_gone_leaves_unless_its_question_block_is_the_
 @pytest.mark.parametrize("batch_size", [1, 8, 32])
 def test_a_thousand_questions_get_the_same_blocks_and_answers_in_any_batch(minilm_qa, batch_size, squad):
     questions = sample(squad, 1000)
-    order = np.random.default_rng(0).permutation(len(questions))
+    order = np.random.default_rng(0).permutation(len(questions)).tolist()
     usual = minilm_qa.answerer(minilm_qa.options(batch_size=8))
     other = minilm_qa.answerer(minilm_qa.options(batch_size=batch_size))
-    windows = [usual.windows(q.question, q.context) for q in questions]
-    expected = usual.run(windows)
-    shuffled = other.run([windows[i] for i in order])
+    expected = list(evaluate(usual, questions))
+    shuffled = evaluate(other, [questions[i] for i in order], together=len(questions))
     blocks = 0
     answers = 0
     for i, mine in zip(order, shuffled, strict=True):
-        blocks += sum(int((a.dropped_after != b.dropped_after).sum()) for a, b in zip(mine, expected[i], strict=True))
-        found = [usual.decode(questions[i].context, windows[i], r)[0]["answer"] for r in (mine, expected[i])]
-        answers += found[0] != found[1]
+        pairs = zip(mine.results, expected[i].results, strict=True)
+        blocks += sum(int((a.dropped_after != b.dropped_after).sum()) for a, b in pairs)
+        answers += mine.text != expected[i].text
     print(f"batch {batch_size}, shuffled: {blocks} blocks and {answers} of {len(questions)} answers differ")
     assert blocks == answers == 0

@@ -21,6 +21,8 @@ from bskim_export.data.question import sample
 from bskim_export.errors import BskimError, BundleError, InputError
 from bskim_export.runtime import asking
 from bskim_export.runtime.answering import Answerer
+from bskim_export.runtime.asked import Asked, Passage
+from bskim_export.runtime.asking import ask_all
 
 HERE = [name for name, e in CATALOGUE.items() if e.device == "CPU" and e.installed]
 PASSAGE = (
@@ -100,12 +102,14 @@ def test_a_question_whose_windows_all_left_is_answered_from_its_best_block(minil
     windows = answerer.windows(question, PASSAGE)
     assert windows[0].question_length == 32
     assert windows[0].may_leave
-    ((result,),) = answerer.run([windows])
+    asked = Asked(answerer, question, [Passage(PASSAGE)], keep=True)
+    assert list(ask_all(answerer, [asked])) == [asked]
+    (result,) = asked.results
     assert result.earlier.left
     assert result.dropped_after[result.earlier.best_block] == KEPT
     answer = qa(question=question, context=PASSAGE)
-    tokens = windows[0].encoding.offsets[result.earlier.best_block * 32 : (result.earlier.best_block + 1) * 32]
-    passage = [span for span in tokens if span != (0, 0)]
+    tokens = windows[0].ranges[result.earlier.best_block * 32 : (result.earlier.best_block + 1) * 32].tolist()
+    passage = [span for span in tokens if span != [0, 0]]
     assert passage[0][0] <= answer["start"] < answer["end"] <= passage[-1][1]
     null = qa(question=question, context=PASSAGE, handle_impossible_answer=True)
     assert null["answer"] == ""
@@ -238,11 +242,11 @@ def test_no_more_calls_run_at_once_than_allowed(minilm_bundle, monkeypatch):
     running, most = [], []
     original = Answerer.run
 
-    def run(self, windows):
+    def run(self, windows, protected=None):
         running.append(1)
         most.append(len(running))
         try:
-            return original(self, windows)
+            return original(self, windows, protected)
         finally:
             running.pop()
 

@@ -33,9 +33,8 @@ def test_windows_cover_the_passage_and_fit(maker, question, max_seq_len, doc_str
         assert not window.is_passage[: window.question_length].any()
         assert window.is_passage[window.question_length]
         assert 32 * (window.question_blocks - 1) < window.question_length <= 32 * window.question_blocks
-        for sequence, (start, end) in zip(window.encoding.sequence_ids, window.encoding.offsets, strict=True):
-            if sequence == 1:
-                covered[start:end] = True
+        for start, end in window.offsets.tolist():
+            covered[start:end] = True
     assert all(covered[i] for i, c in enumerate(question.context) if c.isascii() and c.isalnum())
 
 
@@ -53,8 +52,7 @@ def test_a_window_may_leave_only_if_others_hold_what_shares_a_block_with_its_que
 
 def letters(window, context, places) -> set[int]:
     """Return the offsets of the visible characters that a window's tokens hold."""
-    held = zip(window.encoding.sequence_ids[places], window.encoding.offsets[places], strict=True)
-    return {c for sequence, span in held if sequence == 1 for c in range(*span) if not context[c].isspace()}
+    return {c for span in window.ranges[places].tolist() for c in range(*span) if not context[c].isspace()}
 
 
 def test_padding_and_positions_are_what_hugging_face_would_use(tiny):
@@ -89,7 +87,7 @@ def test_every_window_but_the_last_brings_at_least_half_of_its_room(maker, quest
 
 def own(window) -> list[int]:
     """Return where a window's passage tokens end; where they begin may be off in a later window of byte-level ones."""
-    return [span[1] for i, span in zip(window.encoding.sequence_ids, window.encoding.offsets, strict=True) if i == 1]
+    return window.offsets[:, 1].tolist()
 
 
 def test_more_windows_than_allowed_are_refused_with_what_to_change(maker):

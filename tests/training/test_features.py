@@ -68,8 +68,8 @@ def test_a_block_is_positive_exactly_if_it_holds_a_token_of_an_answer(maker, pla
         for block in range(window.question_blocks, len(feature.block_labels)):
             inside = False
             for token in range(block * 32, min((block + 1) * 32, window.length)):
-                if window.encoding.sequence_ids[token] == 1:
-                    first, last = window.encoding.offsets[token]
+                if window.is_passage[token]:
+                    first, last = window.ranges[token]
                     inside |= any(
                         first < s + len(a) and last > s for s, a in zip(question.starts, question.answers, strict=True)
                     )

@@ -107,8 +107,8 @@ def test_runtimes_that_read_standard_onnx_are_as_near_to_fp32_as_onnx_runtime(na
 def test_a_window_does_not_depend_on_its_batch(int8, squad):
     qa = QAPipeline(int8.bundle)
     windows = windows_of(int8.checkpoint, sample(squad, 12, seed=6))
-    (alone,) = qa.answerer(qa.options(batch_size=1)).run([windows])
-    (together,) = qa.answerer(qa.options(batch_size=8)).run([windows])
+    alone = qa.answerer(qa.options(batch_size=1)).run(windows)
+    together = qa.answerer(qa.options(batch_size=8)).run(windows)
     for a, b in zip(alone, together, strict=True):
         np.testing.assert_array_equal(a.dropped_after, b.dropped_after)
         np.testing.assert_allclose(a.start_logits, b.start_logits, atol=1e-5)
