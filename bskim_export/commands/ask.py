@@ -16,6 +16,7 @@ from bskim_export.commands.common import (
     json_option,
     open_for,
     threshold_option,
+    window_scale_option,
     write_report,
 )
 from bskim_export.commands.terminal import console
@@ -36,6 +37,7 @@ _SUBSCRIPT: dict[int, int] = str.maketrans("0123456789", "₀₁₂₃₄₅₆�
 @click.option("--top-k", type=Whole(min=1), default=1, show_default=True, metavar="N", help="Answers, best first.")
 @click.option("--handle-impossible-answer", "impossible", is_flag=True, help="Let the passage have no answer.")
 @align_option
+@window_scale_option
 @threshold_option
 @backend_options
 @json_option
@@ -47,6 +49,7 @@ def main(
     top_k: int,
     impossible: bool,
     align_to_words: bool,
+    window_scale: str | None,
     threshold: float | None,
     threads: int | None,
     precision: str,
@@ -68,6 +71,7 @@ def main(
         top_k=top_k,
         handle_impossible_answer=impossible,
         align_to_words=align_to_words,
+        window_scale=window_scale,
         return_skim=True,
     )
     answers = found if isinstance(found, list) else [found]

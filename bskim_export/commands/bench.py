@@ -21,6 +21,7 @@ from bskim_export.commands.common import (
     progress_bar,
     seed_option,
     threshold_option,
+    window_scale_option,
     write_report,
 )
 from bskim_export.commands.terminal import console, note
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     show_default=True,
     metavar="SPEC",
     help="'squad' (the SQuAD 1.1 dev set that travels with the package: 10,570 questions), FILE (SQuAD format, 1.1 or "
-    "2.0), mrqa:FILE, hotpotqa:FILE, or hub:NAME[[:CONFIG]:SPLIT]. Files may be gzipped.",
+    "2.0), mrqa:FILE, hotpotqa:FILE, hub:NAME[[:CONFIG]:SPLIT], articles[:FILE] (whole articles), or "
+    "documents:N:FILE (N paragraphs for each question). Files may be gzipped.",
 )
 @limit_option
 @seed_option
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 )
 @max_seq_len_option
 @align_option
+@window_scale_option
 @impossible_option
 @backend_options
 @threshold_option
@@ -74,6 +77,7 @@ def main(
     batch_size: int,
     max_seq_len: int | None,
     align_to_words: bool,
+    window_scale: str | None,
     impossible: bool | None,
     threads: int | None,
     precision: str,
@@ -116,6 +120,7 @@ def main(
         batch_size=batch_size,
         handle_impossible_answer=impossible,
         align_to_words=align_to_words,
+        window_scale=window_scale,
     )
     other = QAPipeline(baseline, threshold=0, backend=backend) if baseline else None
     for one in filter(None, (pipeline, other)):

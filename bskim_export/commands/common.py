@@ -14,6 +14,7 @@ import click
 
 import bskim_export
 from bskim_export.atomic import write_json
+from bskim_export.bundle.manifest import WINDOW_SCALES
 from bskim_export.commands.guard import Guarded
 from bskim_export.commands.terminal import errors, loudness, note, set_verbose, standard_output
 from bskim_export.commands.types import STDOUT, Named, OutputFile, OutputFolder, Real, Whole
@@ -59,6 +60,12 @@ work_dir_option = click.option(
     "--work-dir", type=OutputFolder(), metavar="DIR", help="Keeps finished work, so that an "
     "interrupted command goes on where it was.  [default: BUNDLE.calibration]"
 )  # fmt: skip
+window_scale_option = click.option(
+    "--window-scale",
+    type=click.Choice(WINDOW_SCALES),
+    help="How answers of different windows are compared: from each window's own null, by their logits, or by each "
+    "window's own softmax, as the transformers pipeline did.  [default: the bundle's]",
+)
 align_option = click.option(
     "--align-to-words/--no-align-to-words", default=True, show_default=True,
     help="Widen answers to whole words. Where a script has no blanks between words, a whole sentence may count as one."

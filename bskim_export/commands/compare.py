@@ -21,6 +21,7 @@ from bskim_export.commands.common import (
     progress_bar,
     seed_option,
     threshold_option,
+    window_scale_option,
     write_report,
 )
 from bskim_export.commands.terminal import console, note
@@ -37,6 +38,7 @@ from bskim_export.commands.types import Named, Whole
 @click.option("--max-seq-len", type=Whole(min=1), help="Positions of a window.  [default: the bundle's; of "
               "two bundles, the smaller]")  # fmt: skip
 @align_option
+@window_scale_option
 @impossible_option
 @backend_options
 @json_option
@@ -49,6 +51,7 @@ def main(
     threshold: float | None,
     max_seq_len: int | None,
     align_to_words: bool,
+    window_scale: str | None,
     impossible: bool | None,
     threads: int | None,
     precision: str,
@@ -81,7 +84,12 @@ def main(
         impossible = any(not q.gold for q in found)
     # Each bundle refuses a length that it does not take; both run at the settings of the first.
     options, _ = [
-        p.options(max_seq_len=length, handle_impossible_answer=impossible, align_to_words=align_to_words)
+        p.options(
+            max_seq_len=length,
+            handle_impossible_answer=impossible,
+            align_to_words=align_to_words,
+            window_scale=window_scale,
+        )
         for p in ways.values()
     ]
     for pipeline in ways.values():

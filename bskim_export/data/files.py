@@ -20,7 +20,8 @@ from bskim_export.errors import InputError
 
 FORMS = (
     "A data set is 'squad' (the SQuAD 1.1 dev set that travels with the package), FILE or squad:FILE (SQuAD format), "
-    "mrqa:FILE, hotpotqa:FILE, or hub:NAME[[:CONFIG]:SPLIT]."
+    "mrqa:FILE, hotpotqa:FILE, hub:NAME[[:CONFIG]:SPLIT], articles[:FILE] (whole articles), or documents:N:FILE (N "
+    "paragraphs for each question)."
 )
 _CHUNK = 2**20
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from transformers import PretrainedConfig
 
+from bskim_export.bundle.manifest import WINDOW_SCALES
 from bskim_export.errors import CheckpointError
 from bskim_export.model.families import find_family
 from bskim_export.model.predictors import PREDICTORS
@@ -34,6 +35,7 @@ class SkimConfig:
     thresholds: for each of them, the keep probability from which a passage block stays
     max_seq_len: positions of a window at most
     predictor: which kind they are, a key of PREDICTORS (paper: "diagonal")
+    window_scale: how answers of different windows are compared, one of WINDOW_SCALES: what the model was trained for
     """
 
     block_size: int
@@ -41,6 +43,7 @@ class SkimConfig:
     thresholds: tuple[float, ...]
     max_seq_len: int
     predictor: str = "diagonal"
+    window_scale: str = WINDOW_SCALES[0]
 
     def __post_init__(self) -> None:
         if len(self.layers) != len(self.thresholds):
@@ -74,6 +77,12 @@ class SkimConfig:
             raise CheckpointError(
                 f"skim_predictor in config.json is {predictor!r:.60}; this release knows: {', '.join(PREDICTORS)}."
             )
+        window_scale = getattr(config, "skim_window_scale", WINDOW_SCALES[0])
+        if window_scale not in WINDOW_SCALES:
+            raise CheckpointError(
+                f"skim_window_scale in config.json is {window_scale!r:.60}; this release knows: "
+                f"{', '.join(WINDOW_SCALES)}."
+            )
         # The released code has one threshold for all layers; `write_to` stores one for each.
         value = getattr(config, "skim_threshold", DEFAULT_THRESHOLD)
         by_layer = value if isinstance(value, dict) else {str(i): value for i in layers}
@@ -81,7 +90,8 @@ class SkimConfig:
         for one in thresholds:
             if isinstance(one, bool) or not isinstance(one, (int, float)) or not 0 <= one <= 1:
                 raise CheckpointError(f"skim_threshold in config.json must be from 0 to 1, got {one!r:.60}.")
-        return cls(block_size, layers, thresholds, min(max_seq_len, position_limit(config, block_size)), predictor)
+        length = min(max_seq_len, position_limit(config, block_size))
+        return cls(block_size, layers, thresholds, length, predictor, window_scale)
 
     def write_to(self, config: PretrainedConfig) -> None:
         """Store the settings in a Hugging Face config; `from_hf` reads them back."""
@@ -90,6 +100,7 @@ class SkimConfig:
         config.augment_layers = list(self.layers)
         config.skim_threshold = {str(i): t for i, t in zip(self.layers, self.thresholds, strict=True)}
         config.max_seq_length = self.max_seq_len
+        config.skim_window_scale = self.window_scale
 
 
 def _is_whole(value: object) -> bool:

@@ -96,4 +96,4 @@ def test_what_cannot_be_found_gets_the_forms(spec, message, tmp_path, monkeypatc
     with pytest.raises(InputError) as caught:
         read_questions(spec)
     assert message in str(caught.value)
-    assert "mrqa:FILE, hotpotqa:FILE, or hub:NAME[[:CONFIG]:SPLIT]." in str(caught.value)
+    assert "mrqa:FILE, hotpotqa:FILE, hub:NAME[[:CONFIG]:SPLIT], articles[:FILE] (whole articles)" in str(caught.value)
