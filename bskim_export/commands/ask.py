@@ -20,10 +20,11 @@ from bskim_export.commands.common import (
     write_report,
 )
 from bskim_export.commands.terminal import console
-from bskim_export.commands.types import Named, Whole
+from bskim_export.commands.types import Named, Real, Whole
 from bskim_export.errors import InputError
 
 if TYPE_CHECKING:
+    from bskim_export.runtime.highlight import HighlightedPassage
     from bskim_export.runtime.scoring import Answer
 
 _SUBSCRIPT: dict[int, int] = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -36,6 +37,9 @@ _SUBSCRIPT: dict[int, int] = str.maketrans("0123456789", "₀₁₂₃₄₅₆�
 @click.option("--file", "path", type=Named(), help="A text file with the passage; - for standard input.")
 @click.option("--top-k", type=Whole(min=1), default=1, show_default=True, metavar="N", help="Answers, best first.")
 @click.option("--handle-impossible-answer", "impossible", is_flag=True, help="Let the passage have no answer.")
+@click.option("--highlight", is_flag=True, help="Do not answer: show the sentences that matter, and dim the others.")
+@click.option("--keep", type=Real(0, 1), metavar="SHARE", help="With --highlight: the share of the text to keep. "
+              "[default: sentences with a probability of 0.1 or more]")  # fmt: skip
 @align_option
 @window_scale_option
 @threshold_option
@@ -48,6 +52,8 @@ def main(
     path: Path | None,
     top_k: int,
     impossible: bool,
+    highlight: bool,
+    keep: float | None,
     align_to_words: bool,
     window_scale: str | None,
     threshold: float | None,
@@ -65,6 +71,14 @@ def main(
 
     context = _read_passage(context, path)
     qa = QAPipeline(bundle, threshold=threshold, backend=open_for(bundle, backend_name, threads, precision))
+    if keep is not None and not highlight:
+        raise InputError("--keep is for --highlight.")
+    if highlight:
+        (judged,) = qa.highlight(question, [context], keep=keep)["passages"]
+        text = context
+        pruned = {"question": question, "highlight": judged}
+        deliver(lambda: _show_highlight(question, text, judged), lambda: write_report(json_path, pruned))
+        return
     found = qa.run(
         question=question,
         context=context,
@@ -96,6 +110,21 @@ def _show(question: str, context: str, answers: "list[Answer]") -> None:
         console.print(Text.assemble((f"{title:<10}", "bold"), text, f"  (score {answer['score']:.3f})"))
     characters = sum(s["end"] - s["start"] for s in skipped)
     console.print(f"Skimmed   {characters} of {len(context)} characters")
+
+
+def _show_highlight(question: str, context: str, judged: "HighlightedPassage") -> None:
+    passage = Text(context)
+    for sentence in judged["sentences"]:
+        passage.stylize("bold green" if sentence["kept"] else "dim", sentence["start"], sentence["end"])
+    console.print(Text.assemble(("Question  ", "bold"), question))
+    console.print(passage)
+    for sentence in judged["sentences"]:
+        if sentence["kept"]:
+            text = context[sentence["start"] : sentence["end"]]
+            console.print(
+                Text.assemble(("Kept      ", "bold"), f"{sentence['probability']:.3f}  ", (text, "bold green"))
+            )
+    console.print(f"Cut       {judged['compression']:.0%} of {len(context)} characters")
 
 
 def _marks(encoding: str) -> tuple[str, str, dict[int, int]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bskim_export.errors import InputError
 from bskim_export.runtime.answering import Answerer
@@ -68,6 +69,7 @@ class _Part:
     first: int
     reader: EvidenceReader
     skipped: SkippedTokens
+    probability: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 @dataclass(eq=False)
@@ -84,6 +86,7 @@ class Asked:
         joint: there may be several passages, and answers say which they are from
         return_skim: collect what is skipped
         keep: keep windows and results, for whoever measures them
+        judge: collect what the predictors think of each character
     """
 
     answerer: Answerer
@@ -92,6 +95,7 @@ class Asked:
     joint: bool = False
     return_skim: bool = False
     keep: bool = False
+    judge: bool = False
     seconds: float = 0.0
     windows: list[Window] = field(default_factory=list)
     results: list[WindowResult] = field(default_factory=list)
@@ -152,6 +156,8 @@ class Asked:
         part = self._part_of(number)
         if self.return_skim:
             part.skipped.note(number, window, result)
+        if self.judge:
+            self._judge(part, window, result)
         dropped = result.dropped_after[window.question_blocks :].astype(np.int64) + 1
         layers = self.answerer.runner.model.num_layers
         self._work += int(np.minimum(dropped, layers).sum())  # a block that was never dropped has a large number
@@ -199,6 +205,20 @@ class Asked:
                 }
                 found.append({**own, "passage": part.number} if self.joint else own)
         return found
+
+    def probabilities(self) -> dict[int, npt.NDArray[np.float32]]:
+        """Return of each passage with words, by its number, the keep probability of each character of its text: the
+        last one that its block got, and the highest of several windows; 0 for one that no token stands for."""
+        return {part.number: part.probability[part.passage.hidden :] for part in self._parts}
+
+    def _judge(self, part: _Part, window: Window, result: WindowResult) -> None:
+        if not len(part.probability):
+            part.probability = np.zeros(len(part.passage.whole), np.float32)
+        size = self.answerer.runner.model.block_size
+        found = np.repeat(result.keep_probability, size)[window.passage]
+        for (start, end), value in zip(window.offsets.tolist(), found.tolist(), strict=True):
+            place = part.probability[start:end]
+            np.maximum(place, value, out=place)
 
     def kept_share(self) -> float:
         """Return the share of the work of all layers on passage blocks that was done; a second run counts on top."""

@@ -60,7 +60,10 @@ class Batch:
         self._mask = np.where(positions < lengths[self._window, None], np.float32(0), MASKED)
         asked = np.array([w.question_length for w in windows])
         self._question = positions < asked[self._window, None]
-        self.results = [_nothing_dropped(int(c), self._size) for c in counts]
+        self._probability = np.ones((len(windows), counts.max()), np.float32)
+        self.results = [
+            _nothing_dropped(int(c), self._size, row) for c, row in zip(counts, self._probability, strict=True)
+        ]
         self._steady: dict[str, Any] = {}
         self._layout: dict[str, Any] = {}
         self._arrange()
@@ -99,6 +102,7 @@ class Batch:
         _require_numbers(score, f"keep probabilities after layer {layer}")
         probe = self._probe
         window = self._window[probe]
+        self._probability[window, self._block[probe]] = score
         stay = policy.keep(layer, window, score, self._initial[window])
         if stay.all():
             return
@@ -182,9 +186,10 @@ def _require_numbers(values: npt.NDArray[np.float32], what: str) -> None:
         )
 
 
-def _nothing_dropped(blocks: int, size: int) -> WindowResult:
+def _nothing_dropped(blocks: int, size: int, probability: npt.NDArray[np.float32]) -> WindowResult:
     return WindowResult(
         np.full(blocks * size, -np.inf, np.float32),
         np.full(blocks * size, -np.inf, np.float32),
         np.full(blocks, KEPT, np.int16),
+        keep_probability=probability[:blocks],
     )

@@ -1,7 +1,7 @@
 """The protocol of everything that runs windows, and its result."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ class WindowResult:
 
     start_logits, end_logits: float32 [K * block_size]; -inf where the block was dropped
     dropped_after: int16 [K], the layer after which each block was dropped, `blocks.KEPT` if it never was
+    keep_probability: float32 [K], the last one that each block got; 1 if no predictor judged it
     left: the window left the batch when its passage blocks were all gone
     best_block, best_score: of a window that left, the passage block with the highest keep probability then
     earlier: of a window that was run once more with its best block protected, the first run
@@ -30,6 +31,7 @@ class WindowResult:
     best_block: int = -1
     best_score: float = 0.0
     earlier: "WindowResult | None" = None
+    keep_probability: npt.NDArray[np.float32] = field(default_factory=lambda: np.ones(0, np.float32))
 
     @property
     def left_after(self) -> int:
