@@ -1,7 +1,10 @@
 """Fixtures that the tests share. The tiny models are random; the MiniLM one is real and trained."""
 
 import logging
+import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,19 @@ from bskim_export.data.question import Question, sample
 from bskim_export.data.squad import load_squad
 from bskim_export.export.exporter import export_bundle
 from bskim_export.locks import take_lock
+
+
+def pytest_configure(config):
+    """Give the whole run a cache of its own, which its workers and the programs that they start share."""
+    if not hasattr(config, "workerinput"):
+        config.bskim_cache = tempfile.mkdtemp(prefix="bskim-cache-")
+        os.environ["XDG_CACHE_HOME"] = config.bskim_cache
+
+
+def pytest_unconfigure(config):
+    """Remove it."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(config.bskim_cache, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """bskim export-cost: time and memory of exporting a published shape, random weights, predictors at every layer."""
 
+import os
 import resource
 import tempfile
 from pathlib import Path
@@ -29,6 +30,7 @@ def main(shape: str, tokenizer_of: str, precision: str, parity_questions: int | 
     """
     questions = parity_questions or (32 if precision == "fp32" else 4)
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_CACHE_HOME"] = folder  # nothing is known of the model: its graphs are traced
         megabytes, seconds = export_random(
             shape, tokenizer_of, out or Path(folder) / "bundle", precision, parity_questions=questions
         )

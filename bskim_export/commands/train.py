@@ -125,6 +125,8 @@ def main(model: str, dataset: str, out: Path, preset: str, **options: Any) -> No
     for name in ("layers", "layer_weights"):
         options[name] = tuple(options[name]) if options[name] is not None else None
     settings = TrainSettings(model, dataset, **options)
+    if settings.bf16 and not _has_bf16():
+        note("This processor has no bfloat16 arithmetic: --bf16 makes the run many times slower here, not faster.")
     with busy(f"Loading {model} and {dataset}"):
         set_seed(settings.seed)  # a fresh head is random
         checkpoint = load_checkpoint(model, fresh_head=not settings.freeze)
@@ -151,6 +153,15 @@ def main(model: str, dataset: str, out: Path, preset: str, **options: Any) -> No
         errors.print("Interrupted. The same command goes on from the last saved step.")
         sys.exit(130)
     _print(report, out)
+
+
+def _has_bf16() -> bool:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    can = torch.cpu.get_capabilities()
+    return any(can.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16"))
 
 
 def _print(report: dict[str, Any], out: Path) -> None:

@@ -1,7 +1,7 @@
 """The question that all readers return, and the ways to split and sample lists of them."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bskim_export.errors import InputError
 
@@ -18,7 +18,7 @@ class Question:
         starts: the character offset of each answer in the context
         supporting: character ranges [start, end) of supporting facts in the context, if the data set has any
         accepted: the gold texts, if the data set publishes others than the spans (MRQA's `answers`)
-        title: of the article that the context is from, if the data set names it
+        title: of the article that the context is from, if the data set names it; says nothing about the question
     """
 
     id: str
@@ -28,7 +28,7 @@ class Question:
     starts: tuple[int, ...]
     supporting: tuple[tuple[int, int], ...] = ()
     accepted: tuple[str, ...] = ()
-    title: str = ""
+    title: str = field(default="", compare=False)
 
     @property
     def gold(self) -> tuple[str, ...]:

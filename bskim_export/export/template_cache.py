@@ -1,7 +1,7 @@
-"""Exported graphs, kept while the process lives: a model that is exported in two precisions is traced once.
+"""Exported graphs, kept: a model is traced once, whatever the precisions it is exported in and whoever exports it.
 
 Tracing is nearly all of the time of an export. A graph depends on a module's structure, not on the values of its
-parameters, which `GraphTemplate.write` fills in.
+parameters, which `GraphTemplate.write` fills in. Templates are kept while the process lives, and in the user's cache.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from io import BytesIO
 from torch import Tensor, nn
 
 from bskim_export.export.onnx_graph import GraphTemplate, Input, as_array, export_template
+from bskim_export.export.template_file import decode, encode, read_template, write_template
 
 KEPT_TEMPLATES = 64
 """A template without weights takes 0.1 to 2 MB."""
@@ -29,7 +30,13 @@ def cached_template(module: nn.Module, inputs: Mapping[str, Input], outputs: tup
     if key is None:
         return export_template(module, inputs, outputs)
     if key not in _templates:
-        _templates[key] = export_template(module, inputs, outputs)
+        template = read_template(key)
+        if template is None:
+            # As a file gives it, so that a bundle is the same to the byte whether its graphs were traced or read.
+            content = encode(export_template(module, inputs, outputs))
+            write_template(key, content)
+            template = decode(content)
+        _templates[key] = template
     _templates.move_to_end(key)
     while len(_templates) > KEPT_TEMPLATES:
         _templates.popitem(last=False)
@@ -37,7 +44,7 @@ def cached_template(module: nn.Module, inputs: Mapping[str, Input], outputs: tup
 
 
 def forget_templates() -> None:
-    """Forget all templates. Needed only after the code of a module was changed in place."""
+    """Forget the templates of this process. The user's cache keeps its own."""
     _templates.clear()
 
 

@@ -1,6 +1,5 @@
 """QAPipeline: questions and contexts in, answers out."""
 
-import logging
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -8,28 +7,20 @@ from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any, Literal, Self, Unpack, overload
 
-from tokenizers import Tokenizer
-
 from bskim_export.backends.base import Backend
-from bskim_export.backends.catalogue import open_backend
-from bskim_export.backends.choose import choose_backend
 from bskim_export.bundle.bundle import Bundle
-from bskim_export.bundle.checks import TOKENIZER
-from bskim_export.bundle.integrity import RECOPY
-from bskim_export.errors import BundleError, InputError, is_fault, only_own_errors
+from bskim_export.errors import InputError, only_own_errors
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.arguments import Example, parse_call
 from bskim_export.runtime.asked import Asked, Passage, read_passages
 from bskim_export.runtime.asking import ask_all, shown_progress
-from bskim_export.runtime.highlight import THRESHOLD, Highlights, highlight, process
+from bskim_export.runtime.opening import find_backend, read_tokenizer
 from bskim_export.runtime.options import BATCH_SIZE, GivenOptions, RunOptions, check_count, check_flag
 from bskim_export.runtime.orchestrator import Orchestrator
 from bskim_export.runtime.policy import Policy, Thresholds, check_threshold
+from bskim_export.runtime.pruning import Pruning
 from bskim_export.runtime.scoring import Answer
-from bskim_export.runtime.sentences import LANGUAGE
 from bskim_export.runtime.windows import WindowMaker
-
-log = logging.getLogger("bskim_export")
 
 
 class CallOptions(GivenOptions, total=False):
@@ -44,7 +35,7 @@ class CallOptions(GivenOptions, total=False):
     topk: int | None
 
 
-class QAPipeline:
+class QAPipeline(Pruning):
     """Extractive question answering from a bundle, with the arguments and results of the question-answering pipeline
     that transformers removed in 5.3. Needs neither torch nor transformers. Safe to call from several threads.
 
@@ -104,8 +95,9 @@ class QAPipeline:
         self._batch_size = batch_size
         self.options()  # refuses a batch size that cannot be used, before anything is loaded
         self._named = backend if isinstance(backend, str) or backend is None else backend.name
-        self.backend, self.backend_reason = self._open_backend(backend, threads, precision)
-        self.maker = WindowMaker(_read_tokenizer(self.bundle), self.bundle.model)
+        self._threads = threads if isinstance(backend, str) or backend is None else backend.threads
+        self.backend, self.backend_reason = find_backend(self.bundle, backend, threads, precision)
+        self.maker = WindowMaker(read_tokenizer(self.bundle), self.bundle.model)
         self.orchestrator = Orchestrator(self.bundle, self.backend)
         skims = any(self.policy.scores(layer) for layer in self.bundle.skim_layers)
         self.orchestrator.load(dense=not skims, skim=skims)
@@ -237,97 +229,6 @@ class QAPipeline:
 
     __call__ = run
 
-    @only_own_errors
-    def highlight(
-        self,
-        question: str,
-        passages: Any,
-        *,
-        threshold: float | None = None,
-        keep: float | None = None,
-        language: str = LANGUAGE,
-        max_seq_len: int | None = None,
-        doc_stride: int | None = None,
-        batch_size: int | None = None,
-        max_windows: int | None = None,
-    ) -> Highlights:
-        """Keep the sentences of retrieved passages that matter to a question, say for the prompt of a language model.
-
-        Args:
-            passages: as for `run`
-            threshold: probability from which a sentence is kept; default: 0.1
-            keep: instead, the share of the text to keep, 0 to 1: the best sentences of all passages
-            language: whose abbreviations are known, when sentences are cut
-            max_seq_len, doc_stride, batch_size, max_windows: as for `run`
-
-        Returns:
-            {"passages": [{"index", "score", "text", "compression", "sentences"}], "compression"}; see
-            `highlight.Highlights`. A sentence has "start", "end", "probability" and "kept".
-
-        Raises:
-            InputError: an argument cannot be used, or no passage has words.
-            BundleError: the bundle has no skim predictors that run, or its engines fail.
-            MissingExtraError: the library that cuts sentences is not installed.
-
-        Example:
-            >>> qa.highlight("Who wrote it?", ["It was long. Ada wrote it."])["passages"][0]["text"]  # doctest: +SKIP
-            'Ada wrote it.'
-        """
-        options = self.options(
-            max_seq_len=max_seq_len, doc_stride=doc_stride, batch_size=batch_size, max_windows=max_windows
-        )
-        (one,) = parse_call((), question, None, None, passages).items
-        if isinstance(one, InputError):
-            raise one
-        if one.passages is None:
-            raise InputError("`passages` must be a list of strings or dicts.")
-        with self._turn:
-            return highlight(
-                self.answerer(options), one.question, read_passages(one.passages), threshold, keep, language
-            )
-
-    @only_own_errors
-    def process(
-        self,
-        question: str,
-        context: Any,
-        title: str | None = None,
-        threshold: float = THRESHOLD,
-        always_select_title: bool = False,
-        return_sentence_metrics: bool = False,
-        return_sentence_texts: bool = False,
-    ) -> dict[str, Any]:
-        """Prune contexts with the arguments and results of Provence and OpenProvence, to stand in their place.
-
-        Args:
-            context: a string, or a list of strings, which are judged jointly
-            title: of the contexts, read before each
-            threshold: probability from which a sentence is kept
-            always_select_title: put the title before each pruned context, even if nothing of it is kept
-            return_sentence_metrics: add "sentence_probabilities"
-            return_sentence_texts: add "kept_sentences" and "removed_sentences"
-
-        Returns:
-            {"pruned_context", "reranking_score", "compression_rate"}; for a list, each is a list. The score is the
-            probability of the best sentence, the rate is the percentage of characters that was cut.
-
-        Raises:
-            as `highlight` does.
-        """
-        texts = [context] if isinstance(context, str) else context
-        parse_call((), question, None, None, texts)
-        with self._turn:
-            return process(
-                self.answerer(),
-                question,
-                context if isinstance(context, str) else [p.text for p in read_passages(texts)],
-                title,
-                threshold,
-                always_select_title,
-                return_sentence_metrics,
-                return_sentence_texts,
-            )
-
     def warm_up(self) -> None:
         """Run a window of every length once, so that the first questions do not wait for what engines do once.
 
@@ -371,19 +272,6 @@ class QAPipeline:
             f"threads={self.backend.threads}, thresholds={thresholds}{', closed' if self._closed else ''})"
         )
 
-    def _open_backend(self, backend: str | Backend | None, threads: int | None, precision: str) -> tuple[Backend, str]:
-        """Return the backend, and why it is that one."""
-        self._threads = threads if isinstance(backend, str) or backend is None else backend.threads
-        if isinstance(backend, str):
-            return open_backend(backend, threads, precision), "it was asked for"
-        if backend is not None:
-            return backend, "it was asked for"
-        if precision != "fp32":
-            raise InputError(f"Name the backend that computes in {precision}, as in backend='openvino'.")
-        chosen, why = choose_backend(self.bundle.manifest, threads)
-        log.info("%s runs '%s': %s.", chosen.name, self.bundle.folder, why)
-        return chosen, why
-
 
 def _asked(answerer: Answerer, item: Example | InputError, return_skim: bool) -> Asked | InputError:
     if isinstance(item, InputError):
@@ -406,14 +294,3 @@ def _result(asked: Asked, top_k: int, return_stats: bool) -> Answer | list[Answe
 
 def _reopen(path: str, arguments: dict[str, Any]) -> QAPipeline:
     return QAPipeline(path, **arguments)
-
-
-def _read_tokenizer(bundle: Bundle) -> Tokenizer:
-    try:
-        return Tokenizer.from_str(bundle.read(TOKENIZER).decode("utf-8"))
-    except BundleError:
-        raise
-    except BaseException as error:  # tokenizers raises plain Exception, and panics
-        if not is_fault(error):
-            raise
-        raise BundleError(f"'{bundle.tokenizer}' is not a tokenizer: {error}. {RECOPY}") from None

@@ -232,7 +232,7 @@ def test_a_dense_bundle_has_nothing_to_calibrate(tiny_bundle, tmp_path):
     assert "no skim predictors" in done.output
 
 
-@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("kill", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_killed_calibration_goes_on_and_ends_with_the_same_thresholds(calibrated, minilm_bundle, tmp_path, kill):
     """Killed at random moments until it has done some work each time, then left to finish."""
     bundle = tmp_path / "bundle"

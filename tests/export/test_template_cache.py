@@ -6,9 +6,12 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from bskim_export.export import template_cache
+from bskim_export import export_bundle
+from bskim_export.data.question import sample
+from bskim_export.export import template_cache, template_file
 from bskim_export.export.onnx_graph import Input
 from bskim_export.export.template_cache import cached_template, forget_templates, structure_of
+from bskim_export.export.template_file import encode
 
 INPUTS = {"x": Input(torch.zeros(4, 6), {0: Dim("rows")})}
 
@@ -28,7 +31,8 @@ class Block(nn.Module):
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept():
+def nothing_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     forget_templates()
     yield
     forget_templates()
@@ -99,7 +103,72 @@ def test_what_cannot_be_hashed_is_traced_each_time(traced):
 
 def test_the_least_recently_used_templates_are_forgotten(traced, monkeypatch):
     monkeypatch.setattr(template_cache, "KEPT_TEMPLATES", 2)
+    monkeypatch.setattr(template_cache, "read_template", lambda key: None)
     one, two, three = (Block(power) for power in (1, 2, 3))
     for module in (one, two, one, three, one, two):
         cached_template(module, INPUTS, ("y",))
     assert traced == [one, two, three, two]
+
+
+def cached_files(tmp_path):
+    return sorted((tmp_path / "cache").rglob("*.template"))
+
+
+def test_another_process_reads_what_this_one_traced(traced, tmp_path):
+    module = Block(shared=True)
+    first = cached_template(module, INPUTS, ("y",))
+    forget_templates()
+    second = cached_template(module, INPUTS, ("y",))
+    assert traced == [module]
+    assert encode(first) == encode(second)
+    assert first.origins == second.origins
+    assert list(first.model.graph.initializers) == list(second.model.graph.initializers)
+    assert first.inputs == second.inputs == ["x"]
+    (path,) = cached_files(tmp_path)
+    assert path.stat().st_mode & 0o077 == 0 or path.parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("spoil", [lambda b: b"", lambda b: b[:-7], lambda b: b[:40] + b"x" + b[41:]])
+def test_a_damaged_file_is_traced_again_and_replaced(traced, tmp_path, spoil):
+    module = Block()
+    cached_template(module, INPUTS, ("y",))
+    (path,) = cached_files(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(spoil(whole))
+    forget_templates()
+    cached_template(module, INPUTS, ("y",))
+    assert traced == [module, module]
+    assert path.read_bytes() == whole
+
+
+def test_a_cache_that_cannot_be_written_costs_no_more_than_tracing(traced, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert cached_template(Block(), INPUTS, ("y",)).inputs == ["x"]
+    assert len(traced) == 1
+
+
+def test_other_code_and_other_versions_trace_anew(traced, monkeypatch):
+    cached_template(Block(), INPUTS, ("y",))
+    forget_templates()
+    monkeypatch.setattr(template_file, "_made_by", lambda: b"torch 99")
+    cached_template(Block(), INPUTS, ("y",))
+    assert len(traced) == 2
+
+
+def test_the_cache_does_not_grow_without_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr(template_file, "KEPT_FILES", 2)
+    for i in range(4):
+        template_file.write_template(bytes([i]), b"content")
+    assert len(cached_files(tmp_path)) == 2
+
+
+def test_a_bundle_is_the_same_to_the_byte_whether_its_graphs_were_traced_or_read(tiny, squad, tmp_path):
+    checkpoint = tiny("albert", (0, 1, 2), "question")
+    for name in ("traced", "read"):
+        export_bundle(checkpoint, tmp_path / name, questions=sample(squad, 1))
+        forget_templates()
+    files = {f.relative_to(tmp_path / "traced") for f in (tmp_path / "traced" / "onnx").iterdir()}
+    assert len(files) > 6
+    for file in files:
+        assert (tmp_path / "traced" / file).read_bytes() == (tmp_path / "read" / file).read_bytes()

@@ -122,7 +122,8 @@ def test_frozen_training_changes_no_weight_of_the_model_and_needs_no_cache(
 @pytest.mark.parametrize("change", [{"skim_training": True},
                                     {"layers": (1,), "alpha": 1.0, "layer_weights": (2.0,)},
                                     {"block_size": 1, "predictor": "diagonal", "epochs": 0.3}, {"alpha": 0.0},
-                                    {"block_size": 64, "epochs": 0.3}])  # fmt: skip
+                                    {"block_size": 64, "epochs": 0.3}, {"documents": 3, "windows": 1},
+                                    {"documents": 3, "freeze": True}])  # fmt: skip
 def test_variants_train(change, fresh, data, tmp_path):
     report = train(fresh(), *data, replace(SETTINGS, **{"epochs": 0.5} | change), tmp_path / "m.pt")
     assert report["steps"] > 0
@@ -130,6 +131,17 @@ def test_variants_train(change, fresh, data, tmp_path):
         set() if change.get("alpha") == 0 else {0, 1} & set(change.get("layers", (0, 1)))
     )
     assert load_checkpoint(tmp_path / "m.pt").model.skim.block_size == change.get("block_size", 32)
+
+
+def test_documents_train_and_repeat_themselves_and_say_what_their_scores_mean(fresh, data, tmp_path):
+    settings = replace(SETTINGS, documents=3, windows=2, epochs=1)
+    report = train(fresh(), *data, settings, tmp_path / "a.pt")
+    train(fresh(), *data, settings, tmp_path / "b.pt")
+    assert same(weights(tmp_path / "a.pt"), weights(tmp_path / "b.pt"))
+    assert report["windows"] == len(data[0])  # documents: their windows are drawn when they are needed
+    assert load_checkpoint(tmp_path / "a.pt").model.skim.window_scale == "null"
+    with pytest.raises(InputError, match="do it in a run before"):
+        replace(settings, prune_heads=0.5)
 
 
 def test_predictors_of_the_wanted_kind_are_trained_on_and_others_replaced(fresh, data, tmp_path):
@@ -192,7 +204,7 @@ def test_the_program_in_the_documentation_runs(fresh, squad, tmp_path, monkeypat
     assert load_checkpoint("model.pt").model.skim.layers == (0, 1)
 
 
-@pytest.mark.parametrize("freeze", [False, True])
+@pytest.mark.parametrize("freeze", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(freeze, fresh, squad, tmp_path):
     """The real command in a real process, killed without warning wherever it happens to be."""
     checkpoint = fresh()

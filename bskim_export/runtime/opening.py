@@ -1,0 +1,51 @@
+"""What a pipeline opens beside its graphs: the backend that runs them, and the tokenizer."""
+
+import logging
+
+from tokenizers import Tokenizer
+
+from bskim_export.backends.base import Backend
+from bskim_export.backends.catalogue import open_backend
+from bskim_export.backends.choose import choose_backend
+from bskim_export.bundle.bundle import Bundle
+from bskim_export.bundle.checks import TOKENIZER
+from bskim_export.bundle.integrity import RECOPY
+from bskim_export.errors import BundleError, InputError, is_fault
+
+log = logging.getLogger("bskim_export")
+
+
+def find_backend(
+    bundle: Bundle, backend: str | Backend | None, threads: int | None, precision: str
+) -> tuple[Backend, str]:
+    """Return the backend that runs a bundle, and why it is that one.
+
+    Args:
+        backend: a name, an open one, or None for the one that the bundle is best run by
+        threads: for one operator; None for the cores that this process may use
+        precision: the one that a backend of that name computes in, where it has several
+
+    Raises:
+        InputError: there is no such backend, or it has no such precision.
+    """
+    if isinstance(backend, str):
+        return open_backend(backend, threads, precision), "it was asked for"
+    if backend is not None:
+        return backend, "it was asked for"
+    if precision != "fp32":
+        raise InputError(f"Name the backend that computes in {precision}, as in backend='openvino'.")
+    chosen, why = choose_backend(bundle.manifest, threads)
+    log.info("%s runs '%s': %s.", chosen.name, bundle.folder, why)
+    return chosen, why
+
+
+def read_tokenizer(bundle: Bundle) -> Tokenizer:
+    """Return the tokenizer of a bundle. Raises BundleError if it is none."""
+    try:
+        return Tokenizer.from_str(bundle.read(TOKENIZER).decode("utf-8"))
+    except BundleError:
+        raise
+    except BaseException as error:  # tokenizers raises plain Exception, and panics
+        if not is_fault(error):
+            raise
+        raise BundleError(f"'{bundle.tokenizer}' is not a tokenizer: {error}. {RECOPY}") from None
