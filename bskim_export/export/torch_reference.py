@@ -74,6 +74,11 @@ class TorchReference:
             tie=near_tie(out, stays, thresholds),
             scored=all(math.isfinite(p) for judged in out.scores.values() for p in judged.values()),
         )
+        result.keep_probability = np.ones(blocks, np.float32)
+        for judged in out.scores.values():
+            for block, probability in judged.items():
+                if not stays[block]:
+                    result.keep_probability[block] = probability
         # The reference itself knows of no leaving: it only drops blocks.
         passage = ~stays.numpy()
         may_leave = np.array(window.may_leave and protected is None)

@@ -4,7 +4,7 @@ Nothing is read ahead: a generator is asked for its next question when that one 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, repeat, zip_longest
 from typing import Any
 
@@ -24,7 +24,7 @@ class Example:
 
     question: str
     context: str = ""
-    passages: Iterable[Any] | None = None
+    passages: Iterable[Any] | None = field(default=None, repr=False)
 
 
 @dataclass

@@ -42,6 +42,7 @@ def test_a_manifest_whose_parts_fit_passes():
         (lambda m: put(m.defaults, max_seq_len=385), "defaults: max_seq_len: expected 1 to the model's 384, found 385"),
         (lambda m: put(m.defaults, doc_stride=384), "defaults: doc_stride"),
         (lambda m: put(m.defaults, max_answer_len=0), "defaults: max_answer_len: expected at least 1"),
+        (lambda m: put(m.defaults, window_scale="x"), "defaults: window_scale: expected one of null, logits, window"),
         (lambda m: m.stages.clear(), "stages: there is none"),
         (lambda m: m.stages.reverse(), r"stages\[0\]"),
         (lambda m: m.stages[0].layers.append(1), r"stages\[0\]: skim_layer: expected the last of layers"),

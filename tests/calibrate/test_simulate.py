@@ -33,7 +33,10 @@ class RecordedRunner:
         ends = np.cumsum(recorded.record.blocks)[:-1]
         self._scores = dict(zip(map(self._key, windows), np.split(recorded.record.scores, ends, axis=1), strict=True))
 
-    def run(self, windows: Sequence[Window], policy: Thresholds, protected: Sequence[int | None]) -> list[WindowResult]:
+    def run(
+        self, windows: Sequence[Window], policy: Thresholds, protected: Sequence[int | None] | None = None
+    ) -> list[WindowResult]:
+        protected = protected or [None] * len(windows)
         return [self._run(w, policy, p) for w, p in zip(windows, protected, strict=True)]
 
     def _run(self, window: Window, policy: Thresholds, protected: int | None) -> WindowResult:

@@ -81,3 +81,35 @@ def test_what_a_terminal_would_obey_is_shown(minilm_bundle):
     assert "\x1b" not in done.output
     assert "\\x1b]0;owned" in done.output
     assert "[bold]x[/nope]" in done.output
+
+
+def test_highlight_shows_what_matters(minilm_bundle):
+    filler = "It rained on the hills and on the sea. Nobody came to look at the grey stones. " * 6
+    call = (
+        "ask",
+        minilm_bundle,
+        *QUESTION,
+        "--context",
+        f"{filler}{PASSAGE} {filler}",
+        "--threshold",
+        0.001,
+        "--highlight",
+    )
+    shown = succeed(*call, "--keep", 0.02)
+    assert f"{PASSAGE}" in shown.partition("Kept")[2]
+    assert "% of" in shown.partition("Cut")[2]
+    found = json.loads(run(*call, "--json").stdout)["highlight"]
+    assert set(found) == {"index", "score", "text", "compression", "sentences"}
+    assert len(found["sentences"]) == 25
+    refused = run("ask", minilm_bundle, *QUESTION, "--context", PASSAGE, "--keep", 0.5)
+    assert refused.exit_code == 1
+    assert "--keep is for --highlight" in refused.output
+
+
+def test_the_scale_between_windows_is_chosen_by_name(minilm_bundle, minilm_qa):
+    context = f"{PASSAGE} " + "The river is long and cold, and boats pass on it. " * 80
+    for scale in ("window", "logits", "null"):
+        done = run("ask", minilm_bundle, *QUESTION, "--context", context, "--window-scale", scale, "--json")
+        (answer,) = json.loads(done.stdout)["answers"]
+        assert answer == minilm_qa(question=QUESTION[1], context=context, window_scale=scale)
+    assert run("ask", minilm_bundle, *QUESTION, "--context", PASSAGE, "--window-scale", "other").exit_code == 2

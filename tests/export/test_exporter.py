@@ -1,3 +1,4 @@
+import copy
 import os
 import shutil
 from dataclasses import replace
@@ -11,10 +12,11 @@ from transformers import AlbertConfig, BertConfig
 from bskim_export import QAPipeline, export_bundle
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.manifest import RunDefaults
-from bskim_export.checkpoint.loading import Checkpoint
+from bskim_export.checkpoint.loading import Checkpoint, load_checkpoint, save_checkpoint
 from bskim_export.data.question import sample
 from bskim_export.errors import BundleError, CheckpointError, ParityError
 from bskim_export.export import exporter
+from bskim_export.model.skim_config import SkimConfig
 
 
 def graphs(folder):
@@ -50,6 +52,22 @@ def test_without_defaults_windows_are_as_long_as_the_model_takes(tiny_bundle):
     manifest = Bundle.open(tiny_bundle()).manifest
     assert manifest.defaults == RunDefaults.of_length(384)
     assert QAPipeline(tiny_bundle()).options().max_seq_len == manifest.model.max_seq_len == 384
+
+
+def test_what_scale_a_model_was_trained_for_travels_with_it(tiny, squad, tmp_path):
+    given = tiny("bert", (1,))
+    model = copy.deepcopy(given.model)
+    model.skim = replace(model.skim, window_scale="logits")
+    save_checkpoint(model, tmp_path / "model.pt", given.tokenizer)
+    loaded = load_checkpoint(tmp_path / "model.pt")
+    assert loaded.model.skim.window_scale == "logits"
+    export_bundle(loaded, tmp_path / "x", questions=sample(squad, 1))
+    qa = QAPipeline(tmp_path / "x")
+    assert qa.options().window_scale == "logits"
+    assert qa.options(window_scale="null").window_scale == "null"
+    model.config.skim_window_scale = "other"
+    with pytest.raises(CheckpointError, match="skim_window_scale in config.json is 'other'"):
+        SkimConfig.from_hf(model.config)
 
 
 def test_defaults_that_the_model_cannot_run_at_are_refused_and_nothing_is_written(tiny, squad, tmp_path):

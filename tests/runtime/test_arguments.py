@@ -173,7 +173,7 @@ def test_texts_that_cannot_be_used_have_their_error_in_their_place(question, con
 @pytest.mark.parametrize("missing", ["question", "context"])
 def test_a_dict_without_a_key_is_refused(missing):
     item = {key: text for key, text in AB.items() if key != missing}
-    said = f"The dict has no '{missing}'; it needs 'question' and 'context'."
+    said = f"The dict has no '{missing}'; it needs 'question' and 'context', or 'passages'."
     with pytest.raises(InputError, match=said):
         read((AB, item))
     first, second = read(([AB, item],))

@@ -37,6 +37,8 @@ def test_default_windows_overlap_by_half_at_most(default, asked):
         ({"max_answer_len": 0}, "max_answer_len parameter should be >= 1"),
         ({"top_k": True}, "top_k parameter should be >= 1"),
         ({"batch_size": 2.0}, "batch_size parameter should be >= 1"),
+        ({"window_scale": "softmax"}, "window_scale must be one of null, logits, window, got 'softmax'"),
+        ({"window_scale": 1}, "got 1"),
     ],
 )
 def test_numbers_that_cannot_be_meant_are_refused(given_options, message):
