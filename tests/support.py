@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime as ort
+import pytest
 import torch
 from onnx import helper, numpy_helper
 from tokenizers import Tokenizer
@@ -116,6 +117,24 @@ FAMILIES = {
     "electra": (ElectraConfig, {"embedding_size": 16}),
     "roberta": (RobertaConfig, {"max_position_embeddings": 514, "vocab_size": 2000, "type_vocab_size": 1}),
 }
+
+
+RARE = ("bert with pruned heads", "albert of two groups", "electra")
+
+
+def usual(cases, rare=RARE):
+    """Return cases of a test, those of rare families marked as slow: `make test-slow` runs them.
+
+    Args:
+        cases: names, or tuples that hold one
+        rare: names
+    """
+    return [
+        pytest.param(case, marks=pytest.mark.slow, id=None if isinstance(case, str) else "-".join(map(str, case)))
+        if any(name in rare for name in ([case] if isinstance(case, str) else case))
+        else case
+        for case in cases
+    ]
 
 
 def run_in_triton_interpreter(program: str, *arguments) -> None:

@@ -14,7 +14,6 @@ import click
 
 import bskim_export
 from bskim_export.atomic import write_json
-from bskim_export.bundle.manifest import WINDOW_SCALES
 from bskim_export.commands.guard import Guarded
 from bskim_export.commands.terminal import errors, loudness, note, set_verbose, standard_output
 from bskim_export.commands.types import STDOUT, Named, OutputFile, OutputFolder, Real, Whole
@@ -62,7 +61,7 @@ work_dir_option = click.option(
 )  # fmt: skip
 window_scale_option = click.option(
     "--window-scale",
-    type=click.Choice(WINDOW_SCALES),
+    type=click.Choice(["null", "logits", "window"]),
     help="How answers of different windows are compared: from each window's own null, by their logits, or by each "
     "window's own softmax, as the transformers pipeline did.  [default: the bundle's]",
 )

@@ -1,7 +1,7 @@
 """One question on its way to its answers: what must be known of its windows once they have run, and no more."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -131,7 +131,7 @@ class Asked:
                     f"{self.count}. Raise max_windows, or pass fewer passages."
                 )
             self._parts.append(part)
-            yield from windows
+            yield from (replace(w, judge_shared=True) for w in windows) if self.judge else windows
         if not self._parts:
             raise InputError("`passages` cannot be empty: none of them has words.")
 

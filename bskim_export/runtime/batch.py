@@ -52,6 +52,11 @@ class Batch:
         stays = np.array([-1 if p is None else p for p in protected or [None] * len(windows)])
         questions = np.array([w.question_blocks for w in windows])
         self._passage = (self._block >= questions[self._window]) & (self._block != stays[self._window])
+        # Which ones are judged: those, and shared ones whose keep probability is wanted for its own sake.
+        shared = [
+            w.question_length // self._size if w.judge_shared else c for w, c in zip(windows, counts, strict=True)
+        ]
+        self._judged = self._passage | (self._block >= np.array(shared)[self._window])
         self._initial = np.bincount(self._window[self._passage], minlength=len(windows))
         self._may_leave = np.array([w.may_leave for w in windows]) & (stays < 0)
         # Which positions hold a token, and which of them one of the question.
@@ -75,8 +80,8 @@ class Batch:
 
     @property
     def scored(self) -> int:
-        """Return how many of them may be dropped."""
-        return len(self._probe)
+        """Return how many of them are judged."""
+        return len(self._scored)
 
     def tokens(self) -> dict[str, Any]:
         """Return the model's inputs, int64 [N, block_size] each."""
@@ -94,15 +99,19 @@ class Batch:
 
         Args:
             layer: whose predictor gave the scores
-            score: float32 [P], keep probabilities of the passage blocks
+            score: float32 [P], keep probabilities of the blocks that are judged
 
         Raises:
             BundleError: some are not numbers.
         """
         _require_numbers(score, f"keep probabilities after layer {layer}")
+        self._probability[self._window[self._scored], self._block[self._scored]] = score
         probe = self._probe
+        if len(probe) < len(self._scored):
+            score = score[self._passage[self._scored]]
+            if not len(probe):
+                return
         window = self._window[probe]
-        self._probability[window, self._block[probe]] = score
         stay = policy.keep(layer, window, score, self._initial[window])
         if stay.all():
             return
@@ -123,6 +132,7 @@ class Batch:
         self._window = self._window[keep]
         self._block = self._block[keep]
         self._passage = self._passage[keep]
+        self._judged = self._judged[keep]
         self._mask = self._mask[keep]
         self._question = self._question[keep]
         if self.live:
@@ -156,8 +166,9 @@ class Batch:
         grid = build_grid(self._window, self._mask)
         self._cells = grid.back
         self._probe = np.flatnonzero(self._passage)
+        self._scored = np.flatnonzero(self._judged)
         # Graphs do not take empty tensors everywhere: with nothing to score, look at some block and ignore it.
-        scored = self._probe if self.scored else np.zeros(1, np.int64)
+        scored = self._scored if self.scored else np.zeros(1, np.int64)
         arrays: dict[str, npt.NDArray[Any]] = {
             "keep": np.arange(self.live),
             "keep_cells": grid.back,

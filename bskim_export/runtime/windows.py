@@ -36,6 +36,7 @@ class Window:
     offsets: int32 [P, 2], the characters of the context that each of its P passage tokens stands for
     words: int32 [P], the word of each passage token, numbered over the whole context; -1 for none
     is_first, is_last: where it is among the windows of its context
+    judge_shared: predictors also judge the question block that holds passage tokens, though it always stays
     """
 
     input_ids: npt.NDArray[np.int64]
@@ -49,6 +50,7 @@ class Window:
     words: npt.NDArray[np.int32]
     is_first: bool = True
     is_last: bool = True
+    judge_shared: bool = False
 
     @property
     def passage(self) -> slice:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import onnx
 import pytest
-from support import SHAPE, make_model
+from support import SHAPE, make_model, usual
 from tokenizers import Tokenizer
 from transformers import BertConfig
 
@@ -31,7 +31,7 @@ PREDICTORS = {"fp32": "diagonal", "fp16": "question", "bf16": "diagonal", "int8"
 """The predictor of each precision's bundle: between them, all tensors of the table cross some boundary."""
 
 
-@pytest.fixture(scope="module", params=PREDICTORS)
+@pytest.fixture(scope="module", params=usual(PREDICTORS, ["bf16", "fp16"]))
 def bundle(request, tiny_bundle, wordpiece, squad, tmp_path_factory) -> Bundle:
     """A bundle of random weights in each precision: first and later stages, predictors and the dense model."""
     predictor = PREDICTORS[request.param]

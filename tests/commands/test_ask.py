@@ -95,9 +95,9 @@ def test_highlight_shows_what_matters(minilm_bundle):
         0.001,
         "--highlight",
     )
-    shown = succeed(*call, "--keep", 0.02)
-    assert f"{PASSAGE}" in shown.partition("Kept")[2]
-    assert "% of" in shown.partition("Cut")[2]
+    shown = succeed(*call, "--keep", 0.4)
+    assert PASSAGE in shown.partition("Kept")[2]
+    assert int(shown.partition("Cut")[2].split("%")[0]) > 40
     found = json.loads(run(*call, "--json").stdout)["highlight"]
     assert set(found) == {"index", "score", "text", "compression", "sentences"}
     assert len(found["sentences"]) == 25

@@ -34,6 +34,7 @@ def test_a_cold_start_that_fails_is_not_timed(tiny_bundle, monkeypatch):
     assert "median" not in done.output
 
 
+@pytest.mark.slow
 def test_the_cost_of_an_export_is_printed_and_the_bundle_kept(tmp_path, monkeypatch):
     monkeypatch.setitem(random_models.SHAPES, "tiny", random_models.Shape("bert", SHAPE))
     wanted = ("--tokenizer", EXAMPLE, "--parity-questions", 2, "--out", tmp_path / "bundle")

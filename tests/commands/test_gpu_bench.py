@@ -88,6 +88,7 @@ def test_an_interruption_keeps_what_was_measured(tiny_bundle, tmp_path, monkeypa
     assert len(read_json(report)["results"]) == 1
 
 
+@pytest.mark.slow
 def test_a_random_model_is_exported_once(tmp_path, monkeypatch):
     monkeypatch.setitem(random_models.SHAPES, "tiny", random_models.Shape("bert", SHAPE))
     model = ("--shape", "tiny", "--precision", "fp16", "--predictors", 1, "--tokenizer", EXAMPLE, "--out", tmp_path)

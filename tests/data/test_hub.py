@@ -158,7 +158,7 @@ def test_a_name_that_cannot_be_reached_gets_one_error_with_the_forms():
     )
     last = done.stderr.splitlines()[-1]
     assert last.startswith("bskim_export.errors.InputError: 'hub:nobody/nothing' cannot be read: Couldn't reach")
-    assert "FILE or squad:FILE (SQuAD format), mrqa:FILE, hotpotqa:FILE, or hub:NAME" in last
+    assert "FILE or squad:FILE (SQuAD format), mrqa:FILE, hotpotqa:FILE, hub:NAME" in last
     assert "During handling" not in done.stderr
 
 

@@ -45,7 +45,7 @@ def test_what_is_no_file_is_named(tmp_path, name, message):
     with pytest.raises(InputError, match=message) as caught:
         load_squad(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
-    assert "FILE or squad:FILE (SQuAD format), mrqa:FILE, hotpotqa:FILE, or hub:NAME" in str(caught.value)
+    assert "FILE or squad:FILE (SQuAD format), mrqa:FILE, hotpotqa:FILE, hub:NAME" in str(caught.value)
 
 
 def paragraph(raw: dict) -> dict:

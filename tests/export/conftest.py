@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import pytest
+from support import usual
 
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.checkpoint.loading import Checkpoint
@@ -43,13 +44,13 @@ def lower(request, tiny, squad, exported) -> Lowered:
     return Lowered(model, precision, tiny(*model), Bundle.open(out))
 
 
-@pytest.fixture(scope="session", params=HALF, ids="-".join)
+@pytest.fixture(scope="session", params=usual(HALF, ["albert"]))
 def half(request, tiny, squad, exported) -> Lowered:
     """A random model in half precision."""
     return lower(request, tiny, squad, exported)
 
 
-@pytest.fixture(scope="session", params=INT8, ids="-".join)
+@pytest.fixture(scope="session", params=usual(INT8, ["albert"]))
 def int8(request, tiny, squad, exported) -> Lowered:
     """A random model in INT8."""
     return lower(request, tiny, squad, exported)

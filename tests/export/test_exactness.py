@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import FAMILIES, windows_of, without_ties
+from support import FAMILIES, usual, windows_of, without_ties
 
 from bskim_export import QAPipeline
 from bskim_export.blocks import KEPT
@@ -23,7 +23,7 @@ GROUPINGS = [
 ]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", usual(FAMILIES))
 def test_threshold_zero_gives_hugging_faces_own_logits(family, tiny, tiny_bundle, squad):
     checkpoint = tiny(family)
     qa = QAPipeline(tiny_bundle(family), threshold=0)
@@ -39,7 +39,7 @@ def test_threshold_zero_gives_hugging_faces_own_logits(family, tiny, tiny_bundle
         np.testing.assert_allclose(ours.end_logits[real], theirs.end_logits[0, real], atol=1e-4)
 
 
-@pytest.mark.parametrize("model", GROUPINGS)
+@pytest.mark.parametrize("model", usual(GROUPINGS))
 def test_stages_with_nothing_dropped_give_the_dense_graphs_logits(model, tiny, tiny_bundle, squad):
     qa = QAPipeline(tiny_bundle(*model))
     windows = windows_of(tiny(*model), sample(squad, 6, seed=3))
@@ -51,7 +51,7 @@ def test_stages_with_nothing_dropped_give_the_dense_graphs_logits(model, tiny, t
         np.testing.assert_allclose(a.end_logits[real], b.end_logits[real], atol=1e-4)
 
 
-@pytest.mark.parametrize("model", GROUPINGS)
+@pytest.mark.parametrize("model", usual(GROUPINGS))
 def test_skimming_gives_what_pytorch_gives_with_true_removal(model, tiny, tiny_bundle, squad):
     checkpoint = tiny(*model)
     qa = QAPipeline(tiny_bundle(*model))
@@ -70,7 +70,7 @@ def test_skimming_gives_what_pytorch_gives_with_true_removal(model, tiny, tiny_b
     assert dropped > len(windows)
 
 
-@pytest.fixture(scope="module", params=[*((f, "diagonal") for f in FAMILIES), ("bert", "question")], ids="-".join)
+@pytest.fixture(scope="module", params=usual([*((f, "diagonal") for f in FAMILIES), ("bert", "question")]))
 def ragged(request, tiny, tiny_bundle, squad):
     """A family's pipeline, and windows of many lengths for it."""
     family, predictor = request.param

@@ -66,7 +66,7 @@ def test_what_scale_a_model_was_trained_for_travels_with_it(tiny, squad, tmp_pat
     assert qa.options().window_scale == "logits"
     assert qa.options(window_scale="null").window_scale == "null"
     model.config.skim_window_scale = "other"
-    with pytest.raises(CheckpointError, match="skim_window_scale in config.json is 'other'"):
+    with pytest.raises(CheckpointError, match=r"skim_window_scale in config\.json is 'other'"):
         SkimConfig.from_hf(model.config)
 
 

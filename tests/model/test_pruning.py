@@ -2,7 +2,7 @@ import copy
 
 import pytest
 import torch
-from support import FAMILIES, SHAPE, make_model
+from support import FAMILIES, SHAPE, make_model, usual
 from torch import nn
 
 from bskim_export.checkpoint.loading import load_checkpoint, save_checkpoint
@@ -89,7 +89,7 @@ def test_layers_that_share_weights_must_be_pruned_alike():
         model_of("albert").prune_heads(PRUNED)
 
 
-@pytest.mark.parametrize("family", ["bert", "albert", "distilbert"])
+@pytest.mark.parametrize("family", usual(["bert", "albert", "distilbert"], ["albert", "distilbert"]))
 def test_importance_is_the_slope_of_the_loss_along_each_heads_output(family, monkeypatch):
     """Against finite differences, one window at a time, in double precision."""
     model = model_of(family).double()

@@ -81,11 +81,19 @@ def test_a_passage_is_judged_the_same_in_any_batch(minilm_bundle, squad):
             )
 
 
+def test_a_passage_that_shares_its_block_with_the_question_is_judged_too(qa):
+    """That block is never dropped, so that nothing would judge it otherwise."""
+    found = qa.highlight(QUESTION, ["Bread is baked.", "Ada Lovelace wrote the first program."])["passages"]
+    assert all(0 < one["score"] < 1 for one in found)
+    assert found[1]["score"] > found[0]["score"] + 0.2
+
+
 def test_passages_of_several_windows_are_judged_as_a_whole(qa):
     text = " ".join(["The river is long and cold."] * 150) + " Ada Lovelace wrote the first program in 1843."
-    (one,) = qa.highlight(QUESTION, [text], keep=0.02)["passages"]
+    (one,) = qa.highlight(QUESTION, [text])["passages"]
     assert "Ada Lovelace wrote the first program in 1843." in one["text"]
     assert len(one["sentences"]) == 151
+    assert one["compression"] > 0.5
 
 
 PIECES = [
