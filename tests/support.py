@@ -129,12 +129,12 @@ def usual(cases, rare=RARE):
         cases: names, or tuples that hold one
         rare: names
     """
-    return [
-        pytest.param(case, marks=pytest.mark.slow, id=None if isinstance(case, str) else "-".join(map(str, case)))
-        if any(name in rare for name in ([case] if isinstance(case, str) else case))
-        else case
-        for case in cases
-    ]
+    found = []
+    for case in cases:
+        parts = [case] if isinstance(case, str) else list(case)
+        marks = [pytest.mark.slow] if any(part in rare for part in parts) else []
+        found.append(pytest.param(case, marks=marks, id="-".join(map(str, parts))))
+    return found
 
 
 def run_in_triton_interpreter(program: str, *arguments) -> None:

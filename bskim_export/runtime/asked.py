@@ -225,19 +225,8 @@ class Asked:
         return self._work / self._most_work if self._most_work else 1.0
 
     def _part(self, number: int, passage: Passage, windows: Windows) -> _Part:
-        options = self.answerer.options
         model = self.answerer.runner.model
-        # A few spans more than are asked for: several may be widened to the same words.
-        count = options.top_k * 2 + 10 if options.align_to_words else options.top_k
-        reader = EvidenceReader(
-            number,
-            passage.whole,
-            passage.hidden,
-            model.cls_token_id,
-            options.max_answer_len,
-            options.align_to_words,
-            count,
-        )
+        reader = EvidenceReader(number, passage.whole, passage.hidden, model.cls_token_id, self.answerer.options)
         return _Part(number, passage, windows, self.count, reader, SkippedTokens(model.block_size))
 
     def _part_of(self, number: int) -> _Part:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bskim_export.runtime.characters import Characters
+from bskim_export.runtime.options import RunOptions
 from bskim_export.runtime.runner import WindowResult
 from bskim_export.runtime.windows import Window
 
@@ -77,27 +78,18 @@ class EvidenceReader:
         passage: its number
         context: its text
         hidden: characters at its beginning that no answer may come from, as a title; offsets count from behind them
-        cls_token_id, max_answer_len, align_to_words: see `best_spans` and `Characters.span`
-        count: candidates of each window
+        cls_token_id: of the model; None if it has none
+        options: settings of the run
     """
 
-    def __init__(
-        self,
-        passage: int,
-        context: str,
-        hidden: int,
-        cls_token_id: int | None,
-        max_answer_len: int,
-        align_to_words: bool,
-        count: int,
-    ):
+    def __init__(self, passage: int, context: str, hidden: int, cls_token_id: int | None, options: RunOptions):
         self._passage = passage
         self._context = context
         self._hidden = hidden
         self._cls_token_id = cls_token_id
-        self._max_answer_len = max_answer_len
-        self._align = align_to_words
-        self._count = count
+        self._options = options
+        # A few spans more than are asked for: several may be widened to the same words.
+        self._count = options.top_k * 2 + 10 if options.align_to_words else options.top_k
         self._characters = Characters(context)
 
     def read(self, window: Window, result: WindowResult) -> Evidence:
@@ -107,11 +99,13 @@ class EvidenceReader:
         edges = self._characters.edges(window)
         if self._hidden:
             edges &= window.ranges[:, 0] >= self._hidden
-        spans, mass, null = best_spans(window, result, self._cls_token_id, self._max_answer_len, self._count, edges)
+        spans, mass, null = best_spans(
+            window, result, self._cls_token_id, self._options.max_answer_len, self._count, edges
+        )
         return Evidence([self._candidate(window, span) for span in spans], mass, null)
 
     def _candidate(self, window: Window, span: Span) -> Candidate:
-        start, end = self._characters.span(window, span.first, span.last, self._align)
+        start, end = self._characters.span(window, span.first, span.last, self._options.align_to_words)
         start = max(start, self._hidden)
         text = self._context[start:end]
         return Candidate(self._passage, start - self._hidden, end - self._hidden, text, span.logits)

@@ -212,14 +212,7 @@ def _prepare(
             return SkimTrainer(objective, args, range(len(features)), lengths, cache, rates, evaluation), evaluation
 
     # Otherwise the whole model is part of the objective.
-    losses = LossSettings(
-        settings.alpha,
-        settings.beta,
-        settings.layer_weights,
-        settings.freeze,
-        settings.skim_training,
-    )
-    return SkimTrainer(SkimObjective(model, losses), args, features, lengths, collator, rates, evaluation), evaluation
+    return SkimTrainer(_objective(model, settings), args, features, lengths, collator, rates, evaluation), evaluation
 
 
 def _prepare_documents(
@@ -237,9 +230,6 @@ def _prepare_documents(
     documents = settings.documents or 1
     sampling = Sampling(documents, settings.windows, settings.seed, settings.evidence)
     windows = DocumentWindows(questions, maker, options, sampling)
-    losses = LossSettings(
-        settings.alpha, settings.beta, settings.layer_weights, settings.freeze, settings.skim_training
-    )
     as_documents = DocumentMaker(held_out, settings.seed)
     evaluation = Evaluation([as_documents(q, documents) for q in held_out], maker, options, collator)
     args = _arguments(settings, len(questions), folder)
@@ -247,9 +237,16 @@ def _prepare_documents(
     # Documents are of like length, all of them.
     lengths = [1] * len(windows)
     trainer = SkimTrainer(
-        SkimObjective(model, losses), args, windows, lengths, DocumentCollator(collator), rates, evaluation
+        _objective(model, settings), args, windows, lengths, DocumentCollator(collator), rates, evaluation
     )
     return trainer, evaluation
+
+
+def _objective(model: BlockSkimForQuestionAnswering, settings: TrainSettings) -> SkimObjective:
+    losses = LossSettings(
+        settings.alpha, settings.beta, settings.layer_weights, settings.freeze, settings.skim_training
+    )
+    return SkimObjective(model, losses)
 
 
 def _arguments(settings: TrainSettings, windows: int, folder: Path) -> TrainingArguments:

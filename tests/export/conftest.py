@@ -44,7 +44,7 @@ def lower(request, tiny, squad, exported) -> Lowered:
     return Lowered(model, precision, tiny(*model), Bundle.open(out))
 
 
-@pytest.fixture(scope="session", params=usual(HALF, ["albert"]))
+@pytest.fixture(scope="session", params=usual(HALF, ["albert", "bert"]))
 def half(request, tiny, squad, exported) -> Lowered:
     """A random model in half precision."""
     return lower(request, tiny, squad, exported)

@@ -164,11 +164,11 @@ def test_the_cache_does_not_grow_without_bound(tmp_path, monkeypatch):
 
 
 def test_a_bundle_is_the_same_to_the_byte_whether_its_graphs_were_traced_or_read(tiny, squad, tmp_path):
-    checkpoint = tiny("albert", (0, 1, 2), "question")
+    checkpoint = tiny("albert", (1,), "question")
     for name in ("traced", "read"):
         export_bundle(checkpoint, tmp_path / name, questions=sample(squad, 1))
         forget_templates()
     files = {f.relative_to(tmp_path / "traced") for f in (tmp_path / "traced" / "onnx").iterdir()}
-    assert len(files) > 6
+    assert len(files) >= 4
     for file in files:
         assert (tmp_path / "traced" / file).read_bytes() == (tmp_path / "read" / file).read_bytes()

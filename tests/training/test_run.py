@@ -60,7 +60,7 @@ def same(one, other) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
-@pytest.mark.parametrize("predictor", ["question", "diagonal"])
+@pytest.mark.parametrize("predictor", ["question", pytest.param("diagonal", marks=pytest.mark.slow)])
 def test_joint_training_learns_and_repeats_itself(predictor, fresh, data, tmp_path):
     settings = replace(SETTINGS, predictor=predictor)
     report = train(fresh(), *data, settings, tmp_path / "a.pt")
@@ -102,7 +102,7 @@ def test_questions_that_cannot_be_run_are_left_out_and_told(fresh, data, tmp_pat
         train(fresh(), [long], data[1], settings, tmp_path / "n.pt", on_note=pytest.fail)
 
 
-@pytest.mark.parametrize("predictor", ["question", "diagonal"])
+@pytest.mark.parametrize("predictor", ["question", pytest.param("diagonal", marks=pytest.mark.slow)])
 def test_frozen_training_changes_no_weight_of_the_model_and_needs_no_cache(
     predictor, fresh, data, tmp_path, monkeypatch
 ):
