@@ -80,7 +80,7 @@ def main() -> None:
     alone = [outcome(qa, request) for request in requests]
     single = resident_megabytes()
     order = [random.randrange(len(requests)) for _ in range(arguments.count)]
-    found: list[tuple[str, Any]] = [("", None)] * len(order)
+    kinds: collections.Counter[str] = collections.Counter()
     memory: list[float] = []
     position = iter(range(len(order)))
     lock = threading.Lock()
@@ -93,7 +93,12 @@ def main() -> None:
                     return
                 if i % 100 == 0:
                     memory.append(resident_megabytes())
-            found[i] = outcome(qa, requests[order[i]])
+            # Compared at once: kept until the end, outcomes would be what grows.
+            found = outcome(qa, requests[order[i]])
+            same = found == alone[order[i]]
+            with lock:
+                kinds[found[0]] += 1
+                kinds["different"] += not same
 
     start = time.perf_counter()
     callers = [threading.Thread(target=call) for _ in range(arguments.callers)]
@@ -103,12 +108,13 @@ def main() -> None:
         caller.join()
     seconds = time.perf_counter() - start
     gc.collect()
-    different = sum(one != alone[i] for one, i in zip(found, order, strict=True))
+    different = kinds.pop("different")
     settled = max(memory[: SETTLED // 100 + 1])
     most = max(memory[SETTLED // 100 :], default=settled)  # nothing comes after them in a short run
-    kinds = dict(collections.Counter(kind for kind, _ in found))
-    print(f"{len(order)} requests by {arguments.callers} callers in {seconds:.0f} s: {kinds}")
+    print(f"{len(order)} requests by {arguments.callers} callers in {seconds:.0f} s: {dict(kinds)}")
     print(f"{different} differ from the same request made alone")
+    levels = [f"{max(memory[i : i + 10]):.0f}" for i in range(0, len(memory), 10)]
+    print(f"at most, in MB, in each thousand: {', '.join(levels)}")
     print(f"memory: {opened:.0f} MB opened, {single:.0f} MB after one caller, at most {settled:.0f} MB in the first")
     print(f"{SETTLED} requests and {most:.0f} MB after them ({most / settled - 1:+.1%})")
     if different or kinds.get("FAILED") or most > settled * (1 + LEVEL):
