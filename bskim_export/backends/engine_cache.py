@@ -37,10 +37,14 @@ class EngineKey:
     profile: Mapping[str, Sequence[int]]
 
 
+def user_cache_home() -> Path:
+    """Return the folder of all that this package keeps for the user. Raises RuntimeError if there is no home."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bskim-export"
+
+
 def user_cache(key: EngineKey) -> Path:
     """Return the folder of the user's engines for a model on a device."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "bskim-export" / "engines" / f"{key.weights[:16]}-{key.runtime.split()[0]}-{key.device}"
+    return user_cache_home() / "engines" / f"{key.weights[:16]}-{key.runtime.split()[0]}-{key.device}"
 
 
 def find_engine(folder: Path, name: str, key: EngineKey, listed: str | None = None) -> tuple[bytes | None, str]:

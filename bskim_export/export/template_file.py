@@ -6,7 +6,6 @@ what order its initializers stood. What is damaged or cannot be written costs no
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -18,6 +17,7 @@ import onnx_ir as ir
 
 import bskim_export
 from bskim_export.atomic import write_atomic
+from bskim_export.backends.engine_cache import user_cache_home
 from bskim_export.errors import BskimError
 from bskim_export.export.graph_values import name_of
 from bskim_export.export.onnx_graph import GraphTemplate
@@ -75,8 +75,8 @@ def read_template(key: bytes) -> GraphTemplate | None:
 
 def write_template(key: bytes, content: bytes) -> None:
     """Put a template into the cache, if it can be written to."""
-    path = _path(key)
-    with suppress(OSError, BskimError):
+    with suppress(OSError, RuntimeError, BskimError):
+        path = _path(key)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_atomic(path, lambda stream: stream.write(hashlib.sha256(content).digest() + content))
         old = sorted(path.parent.glob("*.template"), key=lambda p: p.stat().st_mtime_ns)
@@ -85,9 +85,8 @@ def write_template(key: bytes, content: bytes) -> None:
 
 
 def _path(key: bytes) -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     whole = hashlib.sha256(key + _made_by()).hexdigest()
-    return home / "bskim-export" / "templates" / f"{whole[:40]}.template"
+    return user_cache_home() / "templates" / f"{whole[:40]}.template"
 
 
 @cache

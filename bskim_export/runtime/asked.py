@@ -1,5 +1,6 @@
 """One question on its way to its answers: what must be known of its windows once they have run, and no more."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -101,7 +102,6 @@ class Asked:
     results: list[WindowResult] = field(default_factory=list)
     _parts: list[_Part] = field(default_factory=list)
     _evidence: list[Evidence] = field(default_factory=list)
-    _left_after: list[int] = field(default_factory=list)
     _work: int = 0
     _most_work: int = 0
 
@@ -137,9 +137,7 @@ class Asked:
 
     def note(self, number: int, window: Window, result: WindowResult) -> None:
         """Take in the result of a window, by its number; windows come in order of their numbers."""
-        evidence = self._read(number, window, result)
-        self._evidence.append(evidence)
-        self._left_after.append(result.left_after if result.left else 0)
+        self._evidence.append(self._read(number, window, result))
         self._most_work += self._whole_work(window)
         if self.keep:
             self.windows.append(window)
@@ -176,7 +174,7 @@ class Asked:
         (number,) = most_promising(
             np.zeros(n, np.int64),
             np.ones(n, bool),
-            np.array(self._left_after),
+            np.array([e.left_after for e in self._evidence]),
             np.array([e.best_score for e in self._evidence]),
         ).tolist()
         part = self._part_of(number)
@@ -230,10 +228,7 @@ class Asked:
         return _Part(number, passage, windows, self.count, reader, SkippedTokens(model.block_size))
 
     def _part_of(self, number: int) -> _Part:
-        if number >= self._parts[-1].first:
-            return self._parts[-1]
-        firsts = [part.first for part in self._parts]
-        return self._parts[int(np.searchsorted(firsts, number, side="right")) - 1]
+        return self._parts[bisect_right(self._parts, number, key=lambda part: part.first) - 1]
 
     def _whole_work(self, window: Window) -> int:
         blocks = len(window.input_ids) // self.answerer.runner.model.block_size

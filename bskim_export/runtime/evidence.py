@@ -60,13 +60,15 @@ class Evidence:
     mass: the log of the summed exp of the logits of its kept passage tokens; -inf if there are none
     null: the logits of [CLS], which stand for "not in this window"; -inf for a model without it
     left: the window left the batch
-    best_score, best_block: of a window that left, the highest keep probability of its blocks then, and that block
+    left_after: of a window that left, the layer after which it did
+    best_score, best_block: of such a window, the highest keep probability of its blocks then, and that block
     """
 
     candidates: list[Candidate]
     mass: Pair = NOTHING
     null: Pair = NOTHING
     left: bool = False
+    left_after: int = 0
     best_score: float = 0.0
     best_block: int = -1
 
@@ -95,7 +97,13 @@ class EvidenceReader:
     def read(self, window: Window, result: WindowResult) -> Evidence:
         """Return what a window says."""
         if result.left:
-            return Evidence([], left=True, best_score=result.best_score, best_block=result.best_block)
+            return Evidence(
+                [],
+                left=True,
+                left_after=result.left_after,
+                best_score=result.best_score,
+                best_block=result.best_block,
+            )
         edges = self._characters.edges(window)
         if self._hidden:
             edges &= window.ranges[:, 0] >= self._hidden

@@ -159,20 +159,15 @@ def _highlighted(
     }
 
 
-def process(
-    answerer: Answerer,
-    question: str,
-    context: str | Sequence[str],
-    title: str | None = None,
-    threshold: float = THRESHOLD,
-    always_select_title: bool = False,
-    return_sentence_metrics: bool = False,
-    return_sentence_texts: bool = False,
-) -> dict[str, Any]:
-    """Return pruned contexts as Provence and OpenProvence do; see `QAPipeline.process`."""
-    single = isinstance(context, str)
-    texts: list[str] = [context] if isinstance(context, str) else list(context)
-    found = highlight(answerer, question, [Passage(text, title or "") for text in texts], threshold)
+def as_provence(
+    texts: Sequence[str],
+    found: Highlights,
+    title: str | None,
+    always_select_title: bool,
+    return_sentence_metrics: bool,
+    return_sentence_texts: bool,
+) -> list[dict[str, Any]]:
+    """Return what is kept of each text in the words of Provence and OpenProvence; see `QAPipeline.process`."""
     rows: list[dict[str, Any]] = []
     for text, one in zip(texts, found["passages"], strict=True):
         pruned = one["text"]
@@ -189,4 +184,4 @@ def process(
             row["kept_sentences"] = [text[s["start"] : s["end"]] for s in one["sentences"] if s["kept"]]
             row["removed_sentences"] = [text[s["start"] : s["end"]] for s in one["sentences"] if not s["kept"]]
         rows.append(row)
-    return rows[0] if single else {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+    return rows

@@ -1,29 +1,31 @@
 """The methods of a QAPipeline that prune retrieved text instead of answering from it."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Unpack
 
 from bskim_export.errors import InputError, only_own_errors
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.arguments import parse_call
-from bskim_export.runtime.asked import read_passages
-from bskim_export.runtime.highlight import THRESHOLD, Highlights, highlight, process
+from bskim_export.runtime.asked import Passage, read_passages
+from bskim_export.runtime.highlight import THRESHOLD, Highlights, as_provence, highlight
 from bskim_export.runtime.options import GivenOptions, RunOptions
 from bskim_export.runtime.sentences import LANGUAGE
 
 
-class Pruning:
+class Pruning(ABC):
     """Prunes passages with what a QAPipeline is made of."""
 
     _turn: AbstractContextManager[Any]
 
+    @abstractmethod
     def options(self, top_k: int = 1, **given: Unpack[GivenOptions]) -> RunOptions:
         """Return the settings of a run."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answerer(self, options: RunOptions | None = None) -> Answerer:
         """Return the parts of the pipeline at some settings."""
-        raise NotImplementedError
 
     @only_own_errors
     def highlight(
@@ -64,15 +66,9 @@ class Pruning:
         options = self.options(
             max_seq_len=max_seq_len, doc_stride=doc_stride, batch_size=batch_size, max_windows=max_windows
         )
-        (one,) = parse_call((), question, None, None, passages).items
-        if isinstance(one, InputError):
-            raise one
-        if one.passages is None:
-            raise InputError("`passages` must be a list of strings or dicts.")
+        asked, own = _read_call(question, passages)
         with self._turn:
-            return highlight(
-                self.answerer(options), one.question, read_passages(one.passages), threshold, keep, language
-            )
+            return highlight(self.answerer(options), asked, own, threshold, keep, language)
 
     @only_own_errors
     def process(
@@ -102,16 +98,16 @@ class Pruning:
         Raises:
             as `highlight` does.
         """
-        texts = [context] if isinstance(context, str) else context
-        parse_call((), question, None, None, texts)
-        with self._turn:
-            return process(
-                self.answerer(),
-                question,
-                context if isinstance(context, str) else [p.text for p in read_passages(texts)],
-                title,
-                threshold,
-                always_select_title,
-                return_sentence_metrics,
-                return_sentence_texts,
-            )
+        given = [context] if isinstance(context, str) else context
+        texts = [passage.text for passage in _read_call(question, given)[1]]
+        found = self.highlight(question, [{"title": title, "text": text} for text in texts], threshold=threshold)
+        rows = as_provence(texts, found, title, always_select_title, return_sentence_metrics, return_sentence_texts)
+        return rows[0] if isinstance(context, str) else {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _read_call(question: Any, passages: Any) -> tuple[str, Iterator[Passage]]:
+    """Return a question and its passages, which are read when their turn comes. Raises InputError if they are none."""
+    (one,) = parse_call((), question, None, None, passages).items
+    if isinstance(one, InputError):
+        raise one
+    return one.question, read_passages(one.passages or ())

@@ -177,12 +177,11 @@ def _prepare(
     progress: Progress,
 ) -> tuple[SkimTrainer, Evaluation]:
     """Return the trainer of a run, and the evaluation on its held-out questions."""
+    if settings.documents:
+        return _prepare_documents(checkpoint, questions, held_out, settings, options, folder)
     model = checkpoint.model
     tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
     collator = Collator(settings.block_size, model.config.pad_token_id)
-
-    if settings.documents:
-        return _prepare_documents(checkpoint, questions, held_out, settings, options, folder)
 
     # Cut the questions into labelled windows.
     done = iter(range(1, len(questions) + 1))

@@ -4,7 +4,9 @@ import pytest
 from click.testing import CliRunner
 from commands.cli import run, succeed
 
+from bskim_export.bundle.manifest import WINDOW_SCALES
 from bskim_export.commands import main
+from bskim_export.commands.ask import main as ask
 from bskim_export.commands.ask import render_passage
 
 PASSAGE = "The book was written by Ada Lovelace in 1843."
@@ -113,3 +115,9 @@ def test_the_scale_between_windows_is_chosen_by_name(minilm_bundle, minilm_qa):
         (answer,) = json.loads(done.stdout)["answers"]
         assert answer == minilm_qa(question=QUESTION[1], context=context, window_scale=scale)
     assert run("ask", minilm_bundle, *QUESTION, "--context", PASSAGE, "--window-scale", "other").exit_code == 2
+
+
+def test_the_scales_of_the_command_are_those_of_the_runtime():
+    """The command has them by heart: its help imports nothing of a bundle."""
+    (option,) = (one for one in ask.params if one.name == "window_scale")
+    assert tuple(option.type.choices) == WINDOW_SCALES
