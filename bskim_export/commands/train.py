@@ -36,9 +36,9 @@ def _parse(context: click.Context, parameter: click.Parameter, pairs: tuple[str,
 @click.option("--model", required=True, metavar="DIR|HUB_ID|FILE",
               help="A pre-trained encoder, to be trained jointly; "
               "or a question-answering model, to be trained further or, with --freeze, given predictors.")  # fmt: skip
-@click.option("--dataset", required=True, metavar="SPEC",
+@click.option("--dataset", "datasets", required=True, multiple=True, metavar="SPEC",
               help="The questions to learn from: a SQuAD-format FILE, mrqa:FILE, "
-              "hotpotqa:FILE, hub:NAME; see docs/datasets.md.")  # fmt: skip
+              "hotpotqa:FILE, hub:NAME; see docs/datasets.md. Repeatable.")  # fmt: skip
 @click.option("--out", type=OutputFile(), default="model.pt", show_default=True,
               help="The checkpoint to write. model.training/ beside it keeps what an interrupted run needs to go on: "
               "repeat the command.")  # fmt: skip
@@ -94,7 +94,7 @@ def _parse(context: click.Context, parameter: click.Parameter, pairs: tuple[str,
 @click.option("--seed", type=Whole(), default=42, show_default=True, help="Of all that is random.")
 @click.option("--training-arg", "trainer", multiple=True, metavar="NAME=VALUE", callback=_parse,
               help="A further argument of transformers.TrainingArguments, its value as JSON; repeatable.")  # fmt: skip
-def main(model: str, dataset: str, out: Path, preset: str, **options: Any) -> None:
+def main(model: str, datasets: tuple[str, ...], out: Path, preset: str, **options: Any) -> None:
     """Train a question-answering model that skims.
 
     Joint training (the default) minimises the question-answering loss plus alpha times the block loss of every layer:
@@ -124,13 +124,13 @@ def main(model: str, dataset: str, out: Path, preset: str, **options: Any) -> No
             options[name] = getattr(PRESETS[preset], name)
     for name in ("layers", "layer_weights"):
         options[name] = tuple(options[name]) if options[name] is not None else None
-    settings = TrainSettings(model, dataset, **options)
+    settings = TrainSettings(model, " + ".join(datasets), **options)
     if settings.bf16 and not _has_bf16():
         note("This processor has no bfloat16 arithmetic: --bf16 makes the run many times slower here, not faster.")
-    with busy(f"Loading {model} and {dataset}"):
+    with busy(f"Loading {model} and {settings.dataset}"):
         set_seed(settings.seed)  # a fresh head is random
         checkpoint = load_checkpoint(model, fresh_head=not settings.freeze)
-        questions = read_questions(dataset, on_note=note)
+        questions = [q for dataset in datasets for q in read_questions(dataset, on_note=note)]
         if settings.eval_dataset:
             held_out = sample(read_questions(settings.eval_dataset, note), settings.eval_questions, settings.seed)
         else:

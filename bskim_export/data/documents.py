@@ -48,8 +48,9 @@ def some_of_each(questions: Sequence[Question], count: int = PER_ARTICLE, seed: 
 class DocumentMaker:
     """Asks questions of several paragraphs each: their own and others, in random order.
 
-    The others are of the same title, and of any title once these are used up. What is drawn for a question depends on
-    its id and the seed alone.
+    The others are of the same title, and of any title once these are used up. Without a title, they are drawn from the
+    nearest in the file that have none either: files as a rule hold articles one after the other. What is drawn for a
+    question depends on its id and the seed alone.
 
     Args:
         questions: those whose paragraphs there are
@@ -64,13 +65,24 @@ class DocumentMaker:
 
     def __init__(self, questions: Sequence[Question], seed: int = 42):
         self._by_title = _paragraphs(questions)
+        self._untitled = {paragraph: i for i, paragraph in enumerate(self._by_title.get("", ()))}
         self._all = list(dict.fromkeys(p for own in self._by_title.values() for p in own))
         self._seed = seed
 
     def __call__(self, question: Question, size: int) -> Question:
         """Return the question, asked of `size` paragraphs, or of as many as there are."""
+        return _moved(question, *join(self._paragraphs(question, size)))
+
+    def passages(self, question: Question, size: int) -> list[Question]:
+        """Return the question, asked of each of those paragraphs by itself: of the others it has no answer."""
+        return [
+            question if p == question.context else replace(question, context=p, answers=(), starts=(), supporting=())
+            for p in self._paragraphs(question, size)
+        ]
+
+    def _paragraphs(self, question: Question, size: int) -> list[str]:
         draw = random.Random(f"{self._seed} {question.id}")
-        own = [p for p in self._by_title.get(question.title, ()) if p != question.context] if question.title else []
+        own = [p for p in self._article(question, size) if p != question.context]
         others = draw.sample(own, min(size - 1, len(own)))
         if len(others) < size - 1:
             taken = {question.context, *others}
@@ -79,7 +91,15 @@ class DocumentMaker:
             others += [p for p in further if p not in taken][: size - 1 - len(others)]
         paragraphs = [question.context, *others]
         draw.shuffle(paragraphs)
-        return _moved(question, *join(paragraphs))
+        return paragraphs
+
+    def _article(self, question: Question, size: int) -> Sequence[str]:
+        """Return the paragraphs of a question's title; without one, the nearest `size` on either side."""
+        found = self._by_title.get(question.title, [])
+        if question.title:
+            return found
+        here = self._untitled.get(question.context, 0)
+        return found[max(0, here - size) : here + size + 1]
 
 
 def join(paragraphs: Iterable[str]) -> tuple[str, dict[str, int]]:

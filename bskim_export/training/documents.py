@@ -15,6 +15,9 @@ from bskim_export.training.features import Collator, Feature, label_windows
 
 SINGLE = 0.25
 """Share of the questions that are asked of their own passage alone: what the model knows of those must stay."""
+APART = 0.25
+"""Share of the questions whose passages are cut into windows one by one, as `qa(passages=...)` does it: the model must
+also know an empty window that is short."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,22 @@ class DocumentWindows(Sequence[list[Feature]]):
     def __getitem__(self, number: int) -> list[Feature]:  # type: ignore[override]  # no slices: nothing needs them
         question = self._questions[number]
         draw = random.Random(f"{self._sampling.seed} {question.id} windows")
-        alone = draw.random() < SINGLE
-        document = self._documents(question, 1 if alone else self._sampling.documents)
-        options = self._options
-        windows = list(self._maker(document.question, document.context, options.max_seq_len, options.doc_stride))
-        features = label_windows(windows, document, self._maker.model.block_size, self._sampling.evidence)
+        kind = draw.random()
+        if kind < SINGLE:
+            texts = [question]
+        elif kind < SINGLE + APART:
+            texts = self._documents.passages(question, self._sampling.documents)
+        else:
+            texts = [self._documents(question, self._sampling.documents)]
+        features = [feature for text in texts for feature in self._cut(text)]
         without = [i for i, feature in enumerate(features) if not feature.start]
         left_out = set(without) - set(draw.sample(without, min(self._sampling.windows, len(without))))
         return [feature for i, feature in enumerate(features) if i not in left_out]
+
+    def _cut(self, text: Question) -> list[Feature]:
+        options = self._options
+        windows = list(self._maker(text.question, text.context, options.max_seq_len, options.doc_stride))
+        return label_windows(windows, text, self._maker.model.block_size, self._sampling.evidence)
 
 
 class DocumentCollator:

@@ -27,8 +27,9 @@ class Feature:
     input_ids, token_type_ids: int32 [length]
     question_length: tokens of the first segment
     start, end: the answer's first and last token; 0 and 0, [CLS], if the window does not hold a whole answer
-    block_labels: int64 [K]: 1 if a passage block holds at least one answer token, 0 if not, NO_LABEL for question
-        blocks (paper, equation 2)
+    block_labels: int64 [K]: 1 if a block with passage tokens holds at least one answer token, 0 if not, NO_LABEL for
+        blocks of the question alone (paper, equation 2). The block that question and passage share has one too: it is
+        never dropped by itself, but says whether a window may leave, and what `highlight` keeps
     """
 
     input_ids: npt.NDArray[np.int32]
@@ -97,10 +98,10 @@ def label_windows(
         for own, its_ranges in zip(positive, ranges, strict=True):
             own[overlapping(its_ranges, begin, finish)] = True
 
-    # A block is positive if any of its tokens is. Question blocks have no label.
+    # A block is positive if any of its tokens is. Those of the question alone have no label.
     for w, window in enumerate(windows):
         labels = np.any(positive[w].reshape(-1, block_size), axis=1).astype(np.int64)
-        labels[: window.question_blocks] = NO_LABEL
+        labels[: window.question_length // block_size] = NO_LABEL
         features[w] = replace(features[w], block_labels=labels)
     return features
 

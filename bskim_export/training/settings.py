@@ -36,7 +36,7 @@ PRESETS = {
 class TrainSettings:
     """One run. Two runs with the same settings, model and data end with the same weights.
 
-    model, dataset: their names, as the user gave them
+    model, dataset: their names, as the user gave them; of several data sets, joined by +
     limit: questions drawn at random; None for all
     predictor, block_size, layers: see SkimConfig; layers None for all
     alpha, beta: see LossSettings; with alpha 0 the model gets no predictors

@@ -53,7 +53,8 @@ def assert_same(ours, theirs):
     """Fail unless both results have the same blocks, and the same logits where blocks were kept."""
     np.testing.assert_array_equal(ours.dropped_after, theirs.dropped_after)
     assert (ours.left, ours.best_block) == (theirs.left, theirs.best_block)
-    assert ours.best_score == pytest.approx(theirs.best_score, abs=1e-4)
+    # Random predictors magnify the rounding of two libraries, by how much depends on the processor: 3e-4 was seen.
+    assert ours.best_score == pytest.approx(theirs.best_score, abs=1e-3)
     np.testing.assert_array_equal(np.isfinite(ours.start_logits), np.isfinite(theirs.start_logits))
     kept = np.isfinite(theirs.start_logits)
     np.testing.assert_allclose(ours.start_logits[kept], theirs.start_logits[kept], atol=1e-4)
