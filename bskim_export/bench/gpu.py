@@ -117,7 +117,7 @@ class Rows:
     def _macs(self, run: partial, skims: bool) -> int:
         layers = self._skim_layers if skims else []
         pairs = zip(run.args[0], run(), strict=True)
-        return sum(window_macs(self._model, r, w.question_blocks, layers) for w, r in pairs)
+        return sum(window_macs(self._model, r, w.unjudged_blocks, layers) for w, r in pairs)
 
 
 def _row(batch_size: int, windows: int, ms: np.ndarray, macs: int) -> dict:

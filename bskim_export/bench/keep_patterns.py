@@ -44,7 +44,7 @@ class Pattern:
 
     length: real tokens
     question_length: those before the first passage token
-    may_leave: see `Window`
+    may_leave: it left the batch when its passage blocks were gone
     num_layers: of the model that was recorded
     dropped_after: by setting, int64 [K], the layer of that model after which each block was dropped; KEPT if none
     """
@@ -171,11 +171,11 @@ def record(bundle: Path, questions: int = 400) -> dict[str, Any]:
         windows = answerer.windows(question.question, question.context)
         results = zip(windows, *(answerer.runner.run(windows, policy) for policy in policies), strict=True)
         for window, *outcomes in results:
-            facts = (window.length, window.question_length, int(window.may_leave))
+            facts = (window.length, window.question_length, int(any(outcome.left for outcome in outcomes)))
             lines.append(" ".join([*map(str, facts), *(_marks(outcome.dropped_after) for outcome in outcomes)]))
     return {
         "about": f"Windows of {questions} questions of SQuAD 1.1 dev in the model below. A line is one window: its "
-        "tokens, those of its question, whether it may leave the batch, and for each block the layer after which it "
+        "tokens, those of its question, whether it left the batch, and for each block the layer after which it "
         f"was dropped ({_KEPT} if it never was), first at the model's own thresholds, then at {IMPOSED} at every "
         "layer, which is imposed to measure speed and no good for answers.",
         "model": model.source,

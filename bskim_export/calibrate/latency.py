@@ -163,6 +163,6 @@ def _work(
     after = [np.array([(r.dropped_after > layer).sum() for r in results]) for layer in layers]
     live = np.array([[len(r.dropped_after) for r in results], *after])
     scored = np.array([policy is not None and policy.scores(layer) for layer in layers])
-    protected = np.array([w.question_blocks for w in windows])
+    protected = np.array([w.unjudged_blocks for w in windows])
     features: npt.NDArray[np.float64] = workload(runner.model, layers, live, protected, scored, np.array([0]))[0]
     return features

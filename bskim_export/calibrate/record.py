@@ -32,8 +32,8 @@ class Record:
     window_scale: how answers of different windows are compared, see `RunOptions`
     windows: int64 [Q], windows of each question
     blocks, question_blocks: int64 [W]
-    may_leave: bool [W], as the window has it
-    scores: float32 [L, B], keep probabilities; inf for question blocks, which no threshold drops
+    may_leave, judge_shared: bool [W], as the window has it
+    scores: float32 [L, B], keep probabilities; inf for blocks that no predictor judges
     mass: float64 [B, 2], log of the summed exp of the start and end logits of a block's passage tokens
     cls: float64 [W, 2], the start and end logit of [CLS]; -inf for a model without it
     gold: int64 [O, 3], question, first and last block of each occurrence of a gold answer (see `needed_blocks`)
@@ -49,6 +49,7 @@ class Record:
     blocks: npt.NDArray[np.int64]
     question_blocks: npt.NDArray[np.int64]
     may_leave: npt.NDArray[np.bool_]
+    judge_shared: npt.NDArray[np.bool_]
     scores: npt.NDArray[np.float32]
     mass: npt.NDArray[np.float64]
     cls: npt.NDArray[np.float64]
@@ -57,6 +58,11 @@ class Record:
     span_score: npt.NDArray[np.float64]
     text: npt.NDArray[np.int64]
     text_score: npt.NDArray[np.float64]
+
+    @property
+    def unjudged_blocks(self) -> npt.NDArray[np.int64]:
+        """Return how many blocks of each window no predictor judges, int64 [W]."""
+        return self.question_blocks - self.judge_shared
 
     @property
     def questions(self) -> int:
@@ -78,6 +84,7 @@ class Record:
             blocks=self.blocks[windows],
             question_blocks=self.question_blocks[windows],
             may_leave=self.may_leave[windows],
+            judge_shared=self.judge_shared[windows],
             scores=self.scores[:, blocks],
             mass=self.mass[blocks],
             cls=self.cls[windows],
@@ -93,7 +100,7 @@ class KeepAll:
     """A policy that keeps every block and remembers the keep probabilities of a batch.
 
     Attributes:
-        seen: float32 [P] by layer, of the passage blocks of the batch, window by window
+        seen: float32 [P] by layer, of the judged blocks of the batch, window by window
     """
 
     def __init__(self) -> None:
@@ -121,7 +128,7 @@ def work_key(bundle: Bundle, questions: Sequence[Question], options: RunOptions)
     for q in questions:
         texts.update(json.dumps([q.id, q.question, q.context, q.answers, q.starts, q.gold]).encode())
     stages = [[s.graph.file, s.skim_layer] for s in bundle.manifest.stages]
-    return fingerprint([2, bundle.manifest.files, stages, texts.hexdigest(), vars(options)])
+    return fingerprint([3, bundle.manifest.files, stages, texts.hexdigest(), vars(options)])
 
 
 def record(
@@ -173,6 +180,7 @@ def _record_shard(answerer: Answerer, questions: Sequence[Question]) -> Arrays:
         "blocks": np.array([len(x.input_ids) // size for x in flat]),
         "question_blocks": np.array([x.question_blocks for x in flat]),
         "may_leave": np.array([x.may_leave for x in flat]),
+        "judge_shared": np.array([x.judge_shared for x in flat]),
         "scores": np.concatenate(scores, axis=1),
         "mass": np.concatenate(mass),
         "cls": np.array(cls, np.float64),
@@ -193,12 +201,12 @@ def _run(answerer: Answerer, windows: Sequence[Window]) -> tuple[list[WindowResu
         batch = order[start : start + answerer.options.batch_size]
         policy = KeepAll()
         results.update(zip(batch, answerer.runner.run([windows[i] for i in batch], policy), strict=True))
-        # The policy has seen the passage blocks of the whole batch, window by window.
-        passages = [scores[i].shape[1] - windows[i].question_blocks for i in batch]
-        for i, end, passage in zip(batch, np.cumsum(passages).tolist(), passages, strict=True):
+        # The policy has seen the judged blocks of the whole batch, window by window.
+        judged = [scores[i].shape[1] - windows[i].unjudged_blocks for i in batch]
+        for i, end, count in zip(batch, np.cumsum(judged).tolist(), judged, strict=True):
             for row, layer in enumerate(layers):
-                if layer in policy.seen:  # else no window of the batch has a passage block
-                    scores[i][row, windows[i].question_blocks :] = policy.seen[layer][end - passage : end]
+                if layer in policy.seen:  # else no window of the batch has such a block
+                    scores[i][row, windows[i].unjudged_blocks :] = policy.seen[layer][end - count : end]
     return [results[i] for i in range(len(windows))], scores
 
 

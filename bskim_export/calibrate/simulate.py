@@ -64,6 +64,10 @@ class Simulator:
         grid = np.full((record.blocks.max(), len(record.layers), len(record.blocks)), -np.inf, np.float32)
         grid[self._place, :, self._window] = record.scores.T
         self._scores = grid
+        # Question blocks stay; a shared one is judged all the same, and says whether its window may leave.
+        self._stays = np.arange(len(grid))[:, None] < record.question_blocks  # [M, W]
+        shared = np.maximum(record.question_blocks - 1, 0)
+        self._shared = np.where(record.judge_shared, grid[shared, :, np.arange(len(shared))].T, -np.inf)  # [L, W]
 
     def cost(self, thresholds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return what each question costs, float64 [Q]: seconds if there is a price, else MACs.
@@ -76,7 +80,7 @@ class Simulator:
         if self.price is None:
             return self._macs(skimmed, scored).astype(np.float64)
         layers = self.record.layers
-        protected = self.record.question_blocks
+        protected = self.record.unjudged_blocks
         # First runs: all windows of a question together. Second runs: one window each, one more block protected.
         done = workload(self.model, layers, skimmed.live, protected, scored, self._first)
         if len(skimmed.again):
@@ -117,14 +121,16 @@ class Simulator:
         """Decide which blocks stay."""
         record = self.record
         # A block stays past a layer if it stayed past the one before, and its score reaches the threshold, compared in
-        # float32 as in a run. Question blocks have the score inf, and the cells behind a window's last block -inf.
-        alive = self._scores >= thresholds.astype(np.float32)[:, None]  # [M, L, W]
+        # float32 as in a run. The cells behind a window's last block have the score -inf.
+        least = thresholds.astype(np.float32)[:, None]
+        alive = (self._scores >= least) | self._stays[:, None]  # [M, L, W]
         for step in range(1, len(thresholds)):
             alive[:, step] &= alive[:, step - 1]
         counts = np.concatenate([record.blocks[None], alive.view(np.uint8).sum(axis=0, dtype=np.int64)])  # [L + 1, W]
-        # Windows leave, and stay away: blocks do not come back.
-        passage = record.blocks - record.question_blocks
-        left = leaves(record.may_leave, passage, counts[1:] - record.question_blocks)  # [L, W]
+        # Windows leave, and stay away.
+        remaining = counts[1:] - record.question_blocks + (self._shared >= least)
+        left = leaves(record.may_leave, record.blocks - record.unjudged_blocks, remaining)  # [L, W]
+        left = np.logical_or.accumulate(left)
         live = counts.copy()
         live[1:][left] = 0
         stays = alive[:, -1] & ~left[-1]  # [M, W]
@@ -135,7 +141,7 @@ class Simulator:
         live_again = counts[:, window]
         live_again[1:] += ~alive[block, :, window].T
         # What stays of such a window: its question blocks and that block. All others were dropped in the first run.
-        stays[:, window] = np.isposinf(self._scores[:, 0, window])
+        stays[:, window] = self._stays[:, window]
         stays[block, window] = True
         return _Skimmed(live, gone, window, live_again, stays[self._place, self._window])
 
@@ -162,7 +168,7 @@ class Simulator:
     def _macs(self, skimmed: "_Skimmed", scored: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         """Return the MACs of each question, int64 [Q]; `scored` [L] says which predictors run."""
         layers = self.record.layers
-        protected = self.record.question_blocks
+        protected = self.record.unjudged_blocks
         macs: npt.NDArray[np.int64] = np.add.reduceat(
             window_macs(self.model, layers, skimmed.live, protected, scored), self._first
         )

@@ -89,7 +89,7 @@ def evaluate(
             outcome = one.results
             em, f1_score = (score(found[0]["answer"], question.gold) for score in scores)
             macs = sum(
-                window_macs(model, r, w.question_blocks, answerer.scored_layers)
+                window_macs(model, r, w.unjudged_blocks, answerer.scored_layers)
                 for w, r in zip(own, outcome, strict=True)
             )
             kept = kept_blocks(outcome, model.num_layers)

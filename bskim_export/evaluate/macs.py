@@ -24,19 +24,20 @@ def dense_macs(model: Model, length: int) -> int:
     return int(position_macs(model, np.full(model.num_layers + 1, length)))
 
 
-def window_macs(model: Model, result: WindowResult, question_blocks: int, skim_layers: Sequence[int]) -> int:
+def window_macs(model: Model, result: WindowResult, unjudged_blocks: int, skim_layers: Sequence[int]) -> int:
     """Return the MACs spent on one window, predictors and an earlier run included.
 
     Args:
+        unjudged_blocks: blocks that no predictor judges, as the window has it
         skim_layers: the layers whose predictors ran
     """
     live = (result.dropped_after >= np.arange(model.num_layers + 1)[:, None]).sum(axis=1)
     alive = int(position_macs(model, live * model.block_size))
-    # A predictor judges all blocks that are there but the protected ones; a second run protects one passage block.
-    protected = question_blocks + (result.earlier is not None)
+    # A predictor judges all blocks that are there but those; a second run protects one more.
+    protected = unjudged_blocks + (result.earlier is not None)
     scored = [max(0, int((result.dropped_after >= layer).sum()) - protected) for layer in skim_layers]
     judging = int(predictor_macs(model, np.array(scored, np.int64), protected))
-    earlier = window_macs(model, result.earlier, question_blocks, skim_layers) if result.earlier else 0
+    earlier = window_macs(model, result.earlier, unjudged_blocks, skim_layers) if result.earlier else 0
     return alive + judging + earlier
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bskim_export.blocks import KEPT, count_blocks
+from bskim_export.blocks import count_blocks
 from bskim_export.bundle.manifest import Model
 from bskim_export.errors import InputError
 from bskim_export.model.qa import BlockSkimForQuestionAnswering, ReferenceOutput
@@ -61,45 +61,52 @@ class TorchReference:
         return [self._run(w, by_layer, block) for w, block in zip(windows, protected, strict=True)]
 
     def _run(self, window: Window, thresholds: Mapping[int, float], protected: int | None) -> ReferenceResult:
-        # No predictor decides about question blocks, nor about the one that is protected.
+        # No predictor decides about question blocks, nor about the one that is protected. But it may judge the one that
+        # the question shares with the passage.
         blocks = count_blocks(window.length, self.model.block_size)
         stays = torch.arange(blocks) < window.question_blocks
         if protected is not None:
             stays[protected] = True
+        unjudged = torch.arange(blocks) < window.unjudged_blocks
+        if protected is not None:
+            unjudged[protected] = True
         out = self._model.reference(*torch_inputs(window), stays, thresholds)
         result = ReferenceResult(
             out.start_logits.numpy(),
             out.end_logits.numpy(),
             out.dropped_after.numpy().astype(np.int16),
-            tie=near_tie(out, stays, thresholds),
+            tie=near_tie(out, unjudged, thresholds),
             scored=all(math.isfinite(p) for judged in out.scores.values() for p in judged.values()),
         )
         result.keep_probability = np.ones(blocks, np.float32)
         for judged in out.scores.values():
             for block, probability in judged.items():
-                if not stays[block]:
+                if not unjudged[block]:
                     result.keep_probability[block] = probability
         # The reference itself knows of no leaving: it only drops blocks.
-        passage = ~stays.numpy()
+        judged = ~unjudged.numpy()
         may_leave = np.array(window.may_leave and protected is None)
-        remaining = np.array((result.dropped_after[passage] == KEPT).sum())
-        if leaves(may_leave, np.array(passage.sum()), remaining):
-            _leave(result, out, passage)
+        for layer, scores in out.scores.items():
+            there = {block: -math.inf if math.isnan(p) else p for block, p in scores.items() if judged[block]}
+            remaining = np.array(sum(p >= np.float32(thresholds[layer]) for p in there.values()))
+            if there and leaves(may_leave, np.array(judged.sum()), remaining):
+                _leave(result, layer, there)
+                break
         return result
 
 
-def _leave(result: ReferenceResult, out: ReferenceOutput, passage: np.ndarray) -> None:
-    """Let a window leave when its last passage block is dropped, and its question blocks with it.
+def _leave(result: ReferenceResult, layer: int, judged: Mapping[int, float]) -> None:
+    """Let a window leave after a layer that refuses all that is left of it, and its question blocks with it.
 
     Args:
-        passage: bool [K], the blocks that predictors decide about
+        judged: the keep probabilities of the blocks that the layer judges
     """
-    last = int(result.dropped_after[passage].max())
-    judged = {block: -math.inf if math.isnan(p) else p for block, p in out.scores[last].items() if passage[block]}
     result.left = True
     result.best_block = max(judged, key=lambda block: judged[block])
     result.best_score = judged[result.best_block]
-    result.dropped_after = np.minimum(result.dropped_after, last).astype(np.int16)
+    result.dropped_after = np.minimum(result.dropped_after, layer).astype(np.int16)
+    for block, probability in judged.items():
+        result.keep_probability[block] = probability
     result.start_logits[:] = -np.inf
     result.end_logits[:] = -np.inf
 
@@ -119,7 +126,7 @@ def near_tie(out: ReferenceOutput, stays: torch.Tensor, thresholds: Mapping[int,
     """Return whether some decision of the reference was too close to call.
 
     Args:
-        stays: bool [K], blocks that no predictor decides about
+        stays: bool [K], blocks that no predictor judges
     """
     # NaN is near nothing; `ReferenceResult.scored` tells of it.
     return any(

@@ -30,10 +30,10 @@ class Answerer:
         policy = self.policy
         return [] if policy is None else [i for i in self.runner.skim_layers if policy.scores(i)]
 
-    def windows(self, question: str, context: str) -> Windows:
+    def windows(self, question: str, context: str, alone: bool = True) -> Windows:
         """Return the windows of one question. Raises InputError if it cannot be run; see WindowMaker."""
         options = self.options
-        return self.maker(question, context, options.max_seq_len, options.doc_stride, options.max_windows)
+        return self.maker(question, context, options.max_seq_len, options.doc_stride, options.max_windows, alone)
 
     def run(self, windows: Sequence[Window], protected: Sequence[int | None] | None = None) -> list[WindowResult]:
         """Run windows of any questions, in batches.

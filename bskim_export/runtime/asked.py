@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,18 @@ def read_passages(items: Iterable[Any]) -> Iterator[Passage]:
                 f"Passage {number} must be a string, or a dict with strings as 'text' and 'title', got {got}."
             )
         yield Passage(str(text), str(title))
+
+
+def _numbered(passages: Iterable[Passage]) -> Iterator[tuple[int, Passage, bool]]:
+    """Yield passages with their numbers, and whether there is no other."""
+    following = iter(passages)
+    first = next(following, None)
+    if first is None:
+        return
+    second = next(following, None)
+    yield 0, first, second is None
+    for number, passage in enumerate(chain([second] if second else [], following), start=1):
+        yield number, passage, False
 
 
 @dataclass(eq=False)
@@ -117,9 +130,9 @@ class Asked:
             InputError: the question cannot be run; windows that were yielded before are of no use then.
         """
         options = self.answerer.options
-        for number, passage in enumerate(self.passages):
+        for number, passage, alone in _numbered(self.passages):
             try:
-                windows = self.answerer.windows(self.question, passage.whole)
+                windows = self.answerer.windows(self.question, passage.whole, alone)
             except NoWordsError:
                 if not self.joint:
                     raise
@@ -181,7 +194,7 @@ class Asked:
         return number, part.windows[number - part.first]
 
     def best_block(self, number: int) -> int:
-        """Return the passage block of a window that left with the highest keep probability."""
+        """Return the block of a window that left with the highest keep probability."""
         return self._evidence[number].best_block
 
     def answers(self) -> list[Answer]:

@@ -52,12 +52,10 @@ class Batch:
         stays = np.array([-1 if p is None else p for p in protected or [None] * len(windows)])
         questions = np.array([w.question_blocks for w in windows])
         self._passage = (self._block >= questions[self._window]) & (self._block != stays[self._window])
-        # Which ones are judged: those, and shared ones whose keep probability is wanted for its own sake.
-        shared = [
-            w.question_length // self._size if w.judge_shared else c for w, c in zip(windows, counts, strict=True)
-        ]
-        self._judged = self._passage | (self._block >= np.array(shared)[self._window])
-        self._initial = np.bincount(self._window[self._passage], minlength=len(windows))
+        # Which ones are judged: those, and what a question's last block shares with the passage, if that is wanted.
+        unjudged = np.array([w.unjudged_blocks for w in windows])
+        self._judged = (self._block >= unjudged[self._window]) & (self._block != stays[self._window])
+        self._initial = np.bincount(self._window[self._judged], minlength=len(windows))
         self._may_leave = np.array([w.may_leave for w in windows]) & (stays < 0)
         # Which positions hold a token, and which of them one of the question.
         positions = self._block[:, None] * self._size + np.arange(self._size)
@@ -95,7 +93,7 @@ class Batch:
         return layout
 
     def drop(self, layer: int, score: npt.NDArray[np.float32], policy: Policy) -> None:
-        """Drop what the policy does not keep, and every block of the windows that may leave and have nothing left.
+        """Drop what the policy does not keep, and every block of the windows that may leave and keep nothing.
 
         Args:
             layer: whose predictor gave the scores
@@ -105,26 +103,24 @@ class Batch:
             BundleError: some are not numbers.
         """
         _require_numbers(score, f"keep probabilities after layer {layer}")
-        self._probability[self._window[self._scored], self._block[self._scored]] = score
-        probe = self._probe
-        if len(probe) < len(self._scored):
-            score = score[self._passage[self._scored]]
-            if not len(probe):
-                return
-        window = self._window[probe]
+        scored = self._scored
+        window = self._window[scored]
+        self._probability[window, self._block[scored]] = score
         stay = policy.keep(layer, window, score, self._initial[window])
         if stay.all():
             return
         keep = np.ones(self.live, bool)
-        keep[probe] = stay
-        # Windows whose passage blocks are all gone leave, and take their question blocks with them.
+        keep[scored] = stay | ~self._passage[scored]
+        # Windows in which everything is refused leave, and take their question blocks with them.
         there = np.bincount(window, minlength=len(self._inputs)) > 0  # else it left before
         remaining = np.bincount(window[stay], minlength=len(self._inputs))
         leaving = there & leaves(self._may_leave, self._initial, remaining)
         for w in np.flatnonzero(leaving).tolist():
-            self._note_best(w, self._block[probe[window == w]], score[window == w])
+            self._note_best(w, self._block[scored[window == w]], score[window == w])
         if leaving.any():
             keep &= ~leaving[self._window]
+        elif keep.all():
+            return
         for w, block in zip(self._window[~keep].tolist(), self._block[~keep].tolist(), strict=True):
             self.results[w].dropped_after[block] = layer
         # Lay out what is left; the next stage gathers it from the blocks and cells of the one before.
@@ -165,7 +161,6 @@ class Batch:
         """Lay the live blocks out anew."""
         grid = build_grid(self._window, self._mask)
         self._cells = grid.back
-        self._probe = np.flatnonzero(self._passage)
         self._scored = np.flatnonzero(self._judged)
         # Graphs do not take empty tensors everywhere: with nothing to score, look at some block and ignore it.
         scored = self._scored if self.scored else np.zeros(1, np.int64)

@@ -10,14 +10,15 @@ import numpy.typing as npt
 
 
 def leaves(
-    may_leave: npt.NDArray[np.bool_], passage_blocks: npt.NDArray[Any], remaining: npt.NDArray[Any]
+    may_leave: npt.NDArray[np.bool_], judged_blocks: npt.NDArray[Any], remaining: npt.NDArray[Any]
 ) -> npt.NDArray[np.bool_]:
-    """Return which windows leave the batch: those that may, and have lost all the passage blocks that they had.
+    """Return which windows leave the batch: those that may, and in which every block that is judged was refused.
 
     Args:
         may_leave: bool [..., W], `Window.may_leave`, and no block of the window is protected
-        passage_blocks: int [W], unprotected passage blocks that each window began with
-        remaining: int [..., W], how many of them are left
+        judged_blocks: int [W], blocks that each window began with and that predictors judge: passage blocks that are
+            not protected, and the one that is shared with the question if `Window.judge_shared`
+        remaining: int [..., W], how many of them are left, the shared one if this layer did not refuse it
 
     Returns:
         bool [..., W]
@@ -26,7 +27,7 @@ def leaves(
         >>> leaves(np.array([True, True, True, False]), np.array([2, 2, 0, 2]), np.array([0, 1, 0, 0])).tolist()
         [True, False, False, False]
     """
-    left: npt.NDArray[np.bool_] = may_leave & (passage_blocks > 0) & (remaining == 0)
+    left: npt.NDArray[np.bool_] = may_leave & (judged_blocks > 0) & (remaining == 0)
     return left
 
 

@@ -19,8 +19,8 @@ class WindowResult:
     start_logits, end_logits: float32 [K * block_size]; -inf where the block was dropped
     dropped_after: int16 [K], the layer after which each block was dropped, `blocks.KEPT` if it never was
     keep_probability: float32 [K], the last one that each block got; 1 if no predictor judged it
-    left: the window left the batch when its passage blocks were all gone
-    best_block, best_score: of a window that left, the passage block with the highest keep probability then
+    left: the window left the batch when everything in it was refused
+    best_block, best_score: of a window that left, the block with the highest keep probability then
     earlier: of a window that was run once more with its best block protected, the first run
     """
 

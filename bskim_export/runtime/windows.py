@@ -31,12 +31,12 @@ class Window:
     length: real tokens
     question_length: tokens before the first passage token
     question_blocks: leading blocks that hold any of those; they always stay
-    may_leave: the window may leave the batch once its passage blocks are gone, because the passage tokens that share
-        a block with the question are also in the window before it
+    may_leave: the window may leave the batch once its passage blocks are gone
     offsets: int32 [P, 2], the characters of the context that each of its P passage tokens stands for
     words: int32 [P], the word of each passage token, numbered over the whole context; -1 for none
     is_first, is_last: where it is among the windows of its context
-    judge_shared: predictors also judge the question block that holds passage tokens, though it always stays
+    judge_shared: predictors also judge the question block that holds passage tokens. It is never dropped by itself,
+        but the window may leave only once it is refused too. Not needed where the window before has these tokens
     """
 
     input_ids: npt.NDArray[np.int64]
@@ -51,6 +51,11 @@ class Window:
     is_first: bool = True
     is_last: bool = True
     judge_shared: bool = False
+
+    @property
+    def unjudged_blocks(self) -> int:
+        """Return how many blocks no predictor judges."""
+        return self.question_blocks - self.judge_shared
 
     @property
     def passage(self) -> slice:
@@ -83,6 +88,8 @@ class Windows(Sequence[Window]):
         room: passage tokens of a window at most
         stride: passage tokens that neighbouring windows share
         least: positions that windows are padded to at least
+        alone: the question is asked of this context only. Its single window does not leave while it holds passage
+            tokens that share a block with the question: it would only have to run once more
     """
 
     def __init__(
@@ -96,6 +103,7 @@ class Windows(Sequence[Window]):
         room: int,
         stride: int,
         least: int,
+        alone: bool,
     ):
         self._model = model
         self._ids = ids
@@ -108,6 +116,7 @@ class Windows(Sequence[Window]):
         self._least = least
         beyond_first: int = passage.stop - passage.start - room
         self._count = 1 + max(0, -(-beyond_first // (room - stride)))
+        self._alone = alone and self._count == 1
 
     def __len__(self) -> int:
         return self._count
@@ -144,10 +153,12 @@ class Windows(Sequence[Window]):
             positions[length:] = model.pad_position
         elif length < self._least:
             positions[length:] = model.position_offset  # of no consequence, but one that the model has
-        # The last question block may hold passage tokens: the window may leave if the one before it has them too.
+        # The last question block may hold passage tokens: without them the window may leave only if the one before it
+        # has them too, or if they are refused as well.
         question_length = self._passage.start
         question_blocks = count_question_blocks(question_length, size)
         shared = min(question_blocks * size, length) - question_length
+        covered = (self._stride if number else 0) >= shared
         return Window(
             input_ids=ids,
             token_type_ids=types,
@@ -155,7 +166,8 @@ class Windows(Sequence[Window]):
             length=length,
             question_length=question_length,
             question_blocks=question_blocks,
-            may_leave=(self._stride if number else 0) >= shared,
+            may_leave=covered or not self._alone,
+            judge_shared=not covered and not self._alone,
             offsets=self._offsets[first:last],
             words=self._words[first:last],
             is_first=number == 0,
@@ -184,7 +196,13 @@ class WindowMaker:
         self._specials = tokenizer.num_special_tokens_to_add(True)
 
     def __call__(
-        self, question: str, context: str, max_seq_len: int, doc_stride: int, max_windows: int = MAX_WINDOWS
+        self,
+        question: str,
+        context: str,
+        max_seq_len: int,
+        doc_stride: int,
+        max_windows: int = MAX_WINDOWS,
+        alone: bool = True,
     ) -> Windows:
         """Return the windows of one question.
 
@@ -196,6 +214,7 @@ class WindowMaker:
             doc_stride: passage tokens that neighbouring windows share; half of the room for the passage at most, so
                 that a long question does not make windows that bring hardly anything new
             max_windows: of one question at most
+            alone: the question is asked of no other context; see Windows
 
         Raises:
             InputError: the question or the context has no words, the question fills the window, or there are more
@@ -226,6 +245,7 @@ class WindowMaker:
             room,
             min(doc_stride, room // 2),
             max_seq_len if self._pads else 0,
+            alone,
         )
         if len(windows) > max_windows:
             raise InputError(

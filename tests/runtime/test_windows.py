@@ -40,14 +40,28 @@ def test_windows_cover_the_passage_and_fit(maker, question, max_seq_len, doc_str
 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(QUESTIONS), st.integers(64, 160), st.integers(0, 80))
-def test_a_window_may_leave_only_if_others_hold_what_shares_a_block_with_its_question(
+def test_what_shares_a_block_with_the_question_is_in_the_window_before_or_is_judged_before_a_window_leaves(
     maker, question, max_seq_len, doc_stride
 ):
     windows = maker(question.question, question.context, max_seq_len, doc_stride)
     for before, window in pairwise(windows):
         beside = letters(window, question.context, slice(0, 32 * window.question_blocks))
-        assert beside <= letters(before, question.context, slice(None)) or not window.may_leave
-    assert not windows[0].may_leave or windows[0].question_length % 32 == 0
+        assert window.may_leave
+        assert beside <= letters(before, question.context, slice(None)) or window.judge_shared
+    first = windows[0]
+    aligned = first.question_length % 32 == 0
+    assert first.judge_shared == (not aligned and len(windows) > 1)
+    assert first.may_leave == (aligned or len(windows) > 1)
+    assert first.unjudged_blocks == first.question_length // 32 + (not aligned and len(windows) == 1)
+
+
+def test_the_only_window_of_one_of_several_contexts_may_leave(maker):
+    (alone,) = maker("Who?", "Ada wrote it.", 64, 16)
+    assert not alone.may_leave
+    assert not alone.judge_shared
+    (one_of_some,) = maker("Who?", "Ada wrote it.", 64, 16, alone=False)
+    assert one_of_some.may_leave
+    assert one_of_some.judge_shared
 
 
 def letters(window, context, places) -> set[int]:
