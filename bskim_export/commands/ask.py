@@ -14,6 +14,7 @@ from bskim_export.commands.common import (
     command,
     deliver,
     json_option,
+    max_blocks_option,
     open_for,
     threshold_option,
     window_scale_option,
@@ -41,6 +42,7 @@ _SUBSCRIPT: dict[int, int] = str.maketrans("0123456789", "₀₁₂₃₄₅₆�
 @click.option("--keep", type=Real(0, 1), metavar="SHARE", help="With --highlight: the share of the text to keep. "
               "[default: sentences with a probability of 0.1 or more]")  # fmt: skip
 @align_option
+@max_blocks_option
 @window_scale_option
 @threshold_option
 @backend_options
@@ -55,6 +57,7 @@ def main(
     highlight: bool,
     keep: float | None,
     align_to_words: bool,
+    max_blocks: int | None,
     window_scale: str | None,
     threshold: float | None,
     threads: int | None,
@@ -85,6 +88,7 @@ def main(
         top_k=top_k,
         handle_impossible_answer=impossible,
         align_to_words=align_to_words,
+        max_blocks=max_blocks,
         window_scale=window_scale,
         return_skim=True,
     )

@@ -15,6 +15,7 @@ from bskim_export.commands.common import (
     impossible_option,
     json_option,
     limit_option,
+    max_blocks_option,
     max_seq_len_option,
     open_for,
     parse_numbers,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 )
 @max_seq_len_option
 @align_option
+@max_blocks_option
 @window_scale_option
 @impossible_option
 @backend_options
@@ -77,6 +79,7 @@ def main(
     batch_size: int,
     max_seq_len: int | None,
     align_to_words: bool,
+    max_blocks: int | None,
     window_scale: str | None,
     impossible: bool | None,
     threads: int | None,
@@ -120,6 +123,7 @@ def main(
         batch_size=batch_size,
         handle_impossible_answer=impossible,
         align_to_words=align_to_words,
+        max_blocks=max_blocks,
         window_scale=window_scale,
     )
     other = QAPipeline(baseline, threshold=0, backend=backend) if baseline else None

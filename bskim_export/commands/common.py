@@ -65,6 +65,10 @@ window_scale_option = click.option(
     help="How answers of different windows are compared: from each window's own null, by their logits, or by each "
     "window's own softmax, as the transformers pipeline did.  [default: the bundle's]",
 )
+max_blocks_option = click.option(
+    "--max-blocks", type=Whole(min=1), metavar="N", help="Of each question, at most N passage blocks go beyond the "
+    "first predictor: the best-scored of its document.  [default: no bound]"
+)  # fmt: skip
 align_option = click.option(
     "--align-to-words/--no-align-to-words", default=True, show_default=True,
     help="Widen answers to whole words. Where a script has no blanks between words, a whole sentence may count as one."

@@ -17,6 +17,7 @@ from bskim_export.commands.common import (
     impossible_option,
     json_option,
     limit_option,
+    max_blocks_option,
     open_for,
     progress_bar,
     seed_option,
@@ -38,6 +39,7 @@ from bskim_export.commands.types import Named, Whole
 @click.option("--max-seq-len", type=Whole(min=1), help="Positions of a window.  [default: the bundle's; of "
               "two bundles, the smaller]")  # fmt: skip
 @align_option
+@max_blocks_option
 @window_scale_option
 @impossible_option
 @backend_options
@@ -51,6 +53,7 @@ def main(
     threshold: float | None,
     max_seq_len: int | None,
     align_to_words: bool,
+    max_blocks: int | None,
     window_scale: str | None,
     impossible: bool | None,
     threads: int | None,
@@ -88,6 +91,7 @@ def main(
             max_seq_len=length,
             handle_impossible_answer=impossible,
             align_to_words=align_to_words,
+            max_blocks=max_blocks,
             window_scale=window_scale,
         )
         for p in ways.values()

@@ -33,8 +33,8 @@ def window_macs(model: Model, result: WindowResult, unjudged_blocks: int, skim_l
     """
     live = (result.dropped_after >= np.arange(model.num_layers + 1)[:, None]).sum(axis=1)
     alive = int(position_macs(model, live * model.block_size))
-    # A predictor judges all blocks that are there but those; a second run protects one more.
-    protected = unjudged_blocks + (result.earlier is not None)
+    # A predictor judges all blocks that are there but those, and one that is protected.
+    protected = unjudged_blocks + result.protected
     scored = [max(0, int((result.dropped_after >= layer).sum()) - protected) for layer in skim_layers]
     judging = int(predictor_macs(model, np.array(scored, np.int64), protected))
     earlier = window_macs(model, result.earlier, unjudged_blocks, skim_layers) if result.earlier else 0

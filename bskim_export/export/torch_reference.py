@@ -84,13 +84,13 @@ class TorchReference:
                 if not unjudged[block]:
                     result.keep_probability[block] = probability
         # The reference itself knows of no leaving: it only drops blocks.
-        judged = ~unjudged.numpy()
         may_leave = np.array(window.may_leave and protected is None)
+        count = np.array(int((~unjudged).sum()))
         for layer, scores in out.scores.items():
-            there = {block: -math.inf if math.isnan(p) else p for block, p in scores.items() if judged[block]}
-            remaining = np.array(sum(p >= np.float32(thresholds[layer]) for p in there.values()))
-            if there and leaves(may_leave, np.array(judged.sum()), remaining):
-                _leave(result, layer, there)
+            judged = {b: -math.inf if math.isnan(p) else p for b, p in scores.items() if not unjudged[b]}
+            remaining = np.array(sum(p >= np.float32(thresholds[layer]) for p in judged.values()))
+            if judged and leaves(may_leave, count, remaining):
+                _leave(result, layer, judged)
                 break
         return result
 

@@ -1,8 +1,10 @@
 """From windows through a runner to results: the parts of a pipeline, put together by its constructor."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from bskim_export.errors import BundleError
+from bskim_export.runtime.budget import Chosen, Limited, Scout
 from bskim_export.runtime.options import RunOptions
 from bskim_export.runtime.policy import Policy
 from bskim_export.runtime.runner import Runner, WindowResult
@@ -35,11 +37,30 @@ class Answerer:
         options = self.options
         return self.maker(question, context, options.max_seq_len, options.doc_stride, options.max_windows, alone)
 
-    def run(self, windows: Sequence[Window], protected: Sequence[int | None] | None = None) -> list[WindowResult]:
+    def able(self) -> "Answerer":
+        """Return itself. Raises BundleError if `max_blocks` is set and no predictor runs, which could choose them."""
+        if self.options.max_blocks is not None and not self.scored_layers:
+            raise BundleError(
+                "max_blocks needs a predictor that chooses the blocks: the bundle has none, or all of its thresholds "
+                "are 0. Open it with a threshold, as in QAPipeline(bundle, threshold=0.01)."
+            )
+        return self
+
+    def scouting(self) -> "Answerer":
+        """Return one that runs no window beyond the first predictor; see budget.py."""
+        return replace(self, policy=Scout(self.scored_layers[0]))
+
+    def run(
+        self,
+        windows: Sequence[Window],
+        protected: Sequence[int | None] | None = None,
+        chosen: Sequence[Chosen] | None = None,
+    ) -> list[WindowResult]:
         """Run windows of any questions, in batches.
 
         Args:
             protected: for each window a passage block that must stay, or None
+            chosen: for each window the only blocks that may go beyond the first predictor; default: all
         """
         # Windows of like length together: the attention grid is as wide as its longest window.
         order = sorted(range(len(windows)), key=lambda i: len(windows[i].input_ids))
@@ -48,6 +69,11 @@ class Answerer:
         for start in range(0, len(order), size):
             part = order[start : start + size]
             stays = None if protected is None else [protected[i] for i in part]
-            done = self.runner.run([windows[i] for i in part], self.policy, stays)
+            batch = [windows[i] for i in part]
+            policy = self.policy
+            if chosen is not None and policy is not None:
+                first = self.scored_layers[0]
+                policy = Limited(policy, first, [chosen[i] for i in part], batch, stays or [None] * len(part))
+            done = self.runner.run(batch, policy, stays)
             results.update(zip(part, done, strict=True))
         return [results[i] for i in range(len(windows))]

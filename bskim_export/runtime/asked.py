@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from bskim_export.errors import InputError
 from bskim_export.runtime.answering import Answerer
+from bskim_export.runtime.budget import Again, choose_blocks
 from bskim_export.runtime.evidence import Evidence, EvidenceReader
 from bskim_export.runtime.leaving import most_promising
+from bskim_export.runtime.options import RunOptions
 from bskim_export.runtime.runner import WindowResult
 from bskim_export.runtime.scoring import Answer, best_answers
 from bskim_export.runtime.skipped import Skipped, SkippedTokens
@@ -101,6 +103,9 @@ class Asked:
         return_skim: collect what is skipped
         keep: keep windows and results, for whoever measures them
         judge: collect what the predictors think of each character
+
+    Attributes:
+        bounded: it has more blocks than `max_blocks` allows, so that its first run only scouts; see budget.py
     """
 
     answerer: Answerer
@@ -111,10 +116,12 @@ class Asked:
     keep: bool = False
     judge: bool = False
     seconds: float = 0.0
+    bounded: bool = False
     windows: list[Window] = field(default_factory=list)
     results: list[WindowResult] = field(default_factory=list)
     _parts: list[_Part] = field(default_factory=list)
     _evidence: list[Evidence] = field(default_factory=list)
+    _scouted: dict[int, tuple[int, npt.NDArray[np.float32]]] = field(default_factory=dict)
     _work: int = 0
     _most_work: int = 0
 
@@ -132,7 +139,7 @@ class Asked:
         options = self.answerer.options
         for number, passage, alone in _numbered(self.passages):
             try:
-                windows = self.answerer.windows(self.question, passage.whole, alone)
+                windows = self._windows(passage.whole, alone)
             except NoWordsError:
                 if not self.joint:
                     raise
@@ -148,20 +155,35 @@ class Asked:
         if not self._parts:
             raise InputError("`passages` cannot be empty: none of them has words.")
 
+    def _windows(self, text: str, alone: bool) -> Windows:
+        """Cut a text into windows, and find out whether the question has more blocks than it may."""
+        windows = self.answerer.windows(self.question, text, alone)
+        most = self.answerer.options.max_blocks
+        if most is None or not self.answerer.scored_layers:
+            return windows
+        size = self.answerer.runner.model.block_size
+        if not self.bounded:
+            self.bounded = self.joint or sum(len(w.input_ids) // size - w.unjudged_blocks for w in windows) > most
+        # Every window must be able to leave after the first run.
+        return self.answerer.windows(self.question, text, alone=False) if self.bounded and alone else windows
+
     def note(self, number: int, window: Window, result: WindowResult) -> None:
         """Take in the result of a window, by its number; windows come in order of their numbers."""
+        if self.bounded:
+            self._scouted[number] = (window.unjudged_blocks, result.keep_probability)
         self._evidence.append(self._read(number, window, result))
         self._most_work += self._whole_work(window)
         if self.keep:
             self.windows.append(window)
             self.results.append(result)
 
-    def note_again(self, number: int, window: Window, result: WindowResult) -> None:
+    def note_again(self, again: Again, result: WindowResult) -> None:
         """Take in the result of a window that ran once more, instead of the first one."""
-        self._evidence[number] = self._read(number, window, result)
+        self._evidence[again.number] = self._read(again.number, again.window, result)
+        result.protected = again.protected is not None
         if self.keep:
-            result.earlier = self.results[number]
-            self.results[number] = result
+            result.earlier = self.results[again.number]
+            self.results[again.number] = result
 
     def _read(self, number: int, window: Window, result: WindowResult) -> Evidence:
         part = self._part_of(number)
@@ -174,15 +196,17 @@ class Asked:
         self._work += int(np.minimum(dropped, layers).sum())  # a block that was never dropped has a large number
         return part.reader.read(window, result)
 
-    def again(self) -> tuple[int, Window] | None:
-        """Return the window that must run once more, and its number, or None.
+    def again(self) -> list[Again]:
+        """Return the windows that must run once more.
 
         A question that must have an answer and whose windows have all left gets its most promising window run once
-        more, with that window's best block protected. This is decided per question, so that a question's answer does
-        not depend on others.
+        more, with that window's best block protected; one of more blocks than `max_blocks`, the windows that hold the
+        best-scored ones. This is decided per question, so that a question's answer does not depend on others.
         """
+        if self.bounded:
+            return self._again_within(self.answerer.options)
         if self.answerer.options.handle_impossible_answer or not all(e.left for e in self._evidence):
-            return None
+            return []
         n = len(self._evidence)
         (number,) = most_promising(
             np.zeros(n, np.int64),
@@ -190,12 +214,18 @@ class Asked:
             np.array([e.left_after for e in self._evidence]),
             np.array([e.best_score for e in self._evidence]),
         ).tolist()
-        part = self._part_of(number)
-        return number, part.windows[number - part.first]
+        return [Again(number, self._window(number), self._evidence[number].best_block)]
 
-    def best_block(self, number: int) -> int:
-        """Return the block of a window that left with the highest keep probability."""
-        return self._evidence[number].best_block
+    def _again_within(self, options: RunOptions) -> list[Again]:
+        chosen, best = choose_blocks(self._scouted, options.max_blocks or 0)
+        self._scouted = {}
+        # A question that must have an answer keeps its best block, whatever later predictors say of it.
+        protected = dict([best] if best and not options.handle_impossible_answer else [])
+        return [Again(n, self._window(n), protected.get(n), blocks) for n, blocks in chosen.items()]
+
+    def _window(self, number: int) -> Window:
+        part = self._part_of(number)
+        return part.windows[number - part.first]
 
     def answers(self) -> list[Answer]:
         """Return the answers, best first."""

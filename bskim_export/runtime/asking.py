@@ -51,9 +51,12 @@ def ask_all(answerer: Answerer, questions: Iterable[Asked | InputError]) -> Iter
 
 def _run(answerer: Answerer, pending: list[tuple[Asked, int, Window]]) -> None:
     start = time.perf_counter()
-    results = answerer.run([window for _, _, window in pending])
-    for (asked, number, window), result in zip(pending, results, strict=True):
-        asked.note(number, window, result)
+    for bounded in (False, True):
+        own = [entry for entry in pending if entry[0].bounded is bounded]
+        if own:
+            results = (answerer.scouting() if bounded else answerer).run([window for _, _, window in own])
+            for (asked, number, window), result in zip(own, results, strict=True):
+                asked.note(number, window, result)
     seconds = time.perf_counter() - start
     for asked in {id(asked): asked for asked, _, _ in pending}.values():
         asked.seconds += seconds
@@ -62,15 +65,17 @@ def _run(answerer: Answerer, pending: list[tuple[Asked, int, Window]]) -> None:
 def _finished(answerer: Answerer, waiting: list[Asked | InputError]) -> Iterator[Asked | InputError]:
     """Run windows once more where that is needed, and yield the questions."""
     start = time.perf_counter()
-    again = [(asked, found) for asked in waiting if isinstance(asked, Asked) and (found := asked.again())]
-    if again:
-        windows = [window for _, (_, window) in again]
-        results = answerer.run(windows, [asked.best_block(number) for asked, (number, _) in again])
-        for (asked, (number, window)), result in zip(again, results, strict=True):
-            asked.note_again(number, window, result)
-        seconds = time.perf_counter() - start
-        for asked, _ in again:
-            asked.seconds += seconds
+    again = [(asked, one) for asked in waiting if isinstance(asked, Asked) for one in asked.again()]
+    for bounded in (False, True):
+        own = [(asked, one) for asked, one in again if asked.bounded is bounded]
+        if own:
+            chosen = [one.chosen for _, one in own if one.chosen is not None]
+            results = answerer.run([one.window for _, one in own], [one.protected for _, one in own], chosen or None)
+            for (asked, one), result in zip(own, results, strict=True):
+                asked.note_again(one, result)
+    seconds = time.perf_counter() - start
+    for asked in {id(asked): asked for asked, _ in again}.values():
+        asked.seconds += seconds
     yield from waiting
 
 

@@ -140,16 +140,7 @@ def _highlighted(
         {"start": start, "end": end, "probability": p, "kept": p >= least}
         for (start, end), p in zip(ranges, probability, strict=True)
     ]
-    parts: list[str] = []
-    before: Sentence | None = None
-    for i, one in enumerate(sentences):
-        if one["kept"]:
-            if before is not None:
-                neighbours = sentences[i - 1] is before
-                parts.append(text[before["end"] : one["start"]] if neighbours else " ")
-            parts.append(text[one["start"] : one["end"]])
-            before = one
-    kept = "".join(parts)
+    kept = kept_text(text, sentences, least)
     return {
         "index": index,
         "score": max((s["probability"] for s in sentences), default=0.0),
@@ -157,6 +148,20 @@ def _highlighted(
         "compression": 1 - len(kept) / len(text) if text else 0.0,
         "sentences": sentences,
     }
+
+
+def kept_text(text: str, sentences: Sequence[Sentence], least: float) -> str:
+    """Return the sentences of at least some probability, with the white space between neighbours, else with a space."""
+    parts: list[str] = []
+    before: Sentence | None = None
+    for i, one in enumerate(sentences):
+        if one["probability"] >= least:
+            if before is not None:
+                neighbours = sentences[i - 1] is before
+                parts.append(text[before["end"] : one["start"]] if neighbours else " ")
+            parts.append(text[one["start"] : one["end"]])
+            before = one
+    return "".join(parts)
 
 
 def as_provence(

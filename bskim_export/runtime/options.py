@@ -26,6 +26,7 @@ class GivenOptions(TypedDict, total=False):
     align_to_words: bool
     batch_size: int | None
     max_windows: int | None
+    max_blocks: int | None
     window_scale: str | None
 
 
@@ -42,6 +43,8 @@ class RunOptions:
     align_to_words: answers are widened to whole words
     batch_size: windows that run together; answers do not depend on it
     max_windows: of one question at most; more are refused, since their time and memory grow with them
+    max_blocks: passage blocks of one question that go beyond the first predictor at most, the best-scored of its whole
+        document; None for no bound. See runtime/budget.py
     window_scale: how answers of different windows are compared, one of WINDOW_SCALES
     """
 
@@ -53,6 +56,7 @@ class RunOptions:
     align_to_words: bool = True
     batch_size: int = BATCH_SIZE
     max_windows: int = MAX_WINDOWS
+    max_blocks: int | None = None
     window_scale: str = WINDOW_SCALES[0]
 
     @classmethod
@@ -69,6 +73,7 @@ class RunOptions:
         align_to_words: bool = True,
         batch_size: int | None = None,
         max_windows: int | None = None,
+        max_blocks: int | None = None,
         window_scale: str | None = None,
     ) -> "RunOptions":
         """Return the settings of a run; None stands for the default.
@@ -111,6 +116,7 @@ class RunOptions:
             align_to_words=check_flag("align_to_words", align_to_words),
             batch_size=check_count(1, "batch_size", batch_size),
             max_windows=check_count(1, "max_windows", max_windows),
+            max_blocks=None if max_blocks is None else check_count(1, "max_blocks", max_blocks),
             window_scale=window_scale,
         )
 

@@ -148,6 +148,7 @@ class QAPipeline(Pruning):
         return_stats: bool = False,
         batch_size: int | None = None,
         max_windows: int | None = None,
+        max_blocks: int | None = None,
         window_scale: str | None = None,
         on_error: Literal["raise", "return"] = "raise",
         progress: bool | None = None,
@@ -176,12 +177,12 @@ class QAPipeline(Pruning):
             return_stats: add "stats" to each answer: {"seconds", "windows", "kept_share"}, see `scoring.Stats`
             batch_size: instead of the pipeline's, for this call
             max_windows: of one question at most; more are refused
+            max_blocks: of one question at most that go beyond the first predictor: the best-scored of its document
             window_scale: how answers of different windows are compared, see `scoring.best_answers`: "null", "logits",
                 or "window" as the transformers pipeline did; default: the bundle's, which its model was trained for
             on_error: of many questions, "return" puts the InputError of one that cannot be used in its place
             progress: show a bar on standard error; default: for long lists, on a terminal
-            max_question_len, padding: accepted and without effect, as they were with fast tokenizers
-            topk: the old name of top_k
+            max_question_len, padding, topk: accepted; without effect, as they were with fast tokenizers, or for top_k
 
         Returns:
             {"score", "start", "end", "answer"} for one question, a list for many, even if it holds one. `start` and
@@ -211,10 +212,11 @@ class QAPipeline(Pruning):
             align_to_words=align_to_words,
             batch_size=batch_size,
             max_windows=max_windows,
+            max_blocks=max_blocks,
             window_scale=window_scale,
         )
         call = parse_call(args, question, context, data, passages)
-        answerer = self.answerer(options)
+        answerer = self.answerer(options).able()
         answers: list[Any] = []
         questions = (_asked(answerer, item, return_skim) for item in call.items)
         with self._turn, shown_progress(call, progress) as advance:

@@ -21,7 +21,8 @@ class WindowResult:
     keep_probability: float32 [K], the last one that each block got; 1 if no predictor judged it
     left: the window left the batch when everything in it was refused
     best_block, best_score: of a window that left, the block with the highest keep probability then
-    earlier: of a window that was run once more with its best block protected, the first run
+    earlier: of a window that was run once more, the first run
+    protected: one of its blocks was protected
     """
 
     start_logits: npt.NDArray[np.float32]
@@ -31,6 +32,7 @@ class WindowResult:
     best_block: int = -1
     best_score: float = 0.0
     earlier: "WindowResult | None" = None
+    protected: bool = False
     keep_probability: npt.NDArray[np.float32] = field(default_factory=lambda: np.ones(0, np.float32))
 
     @property

@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -56,6 +57,26 @@ def test_documents_of_a_file_have_so_many_paragraphs(squad, tmp_path):
     assert {len(q.context.split(SEPARATOR)) for q in found} == {5}
     assert own_texts(found) == own_texts(squad[:300])
     assert found == read_questions(f"documents:5:{path}")
+
+
+def test_without_a_title_the_others_stand_near_in_the_file(squad):
+    untitled = [replace(q, title="") for q in squad]
+    make = DocumentMaker(untitled)
+    order = {context: i for i, context in enumerate(dict.fromkeys(q.context for q in untitled))}
+    for question in untitled[::500]:
+        places = [order[p] for p in make(question, 6).context.split(SEPARATOR)]
+        assert len(set(places)) == 6
+        assert max(abs(place - order[question.context]) for place in places) <= 6
+
+
+def test_passages_apart_are_those_of_the_document_and_only_the_own_one_has_answers(squad):
+    make = DocumentMaker(squad)
+    for question in squad[::900]:
+        passages = make.passages(question, 5)
+        assert SEPARATOR.join(p.context for p in passages) == make(question, 5).context
+        (own,) = [p for p in passages if p.answers]
+        assert own == question
+        assert {p.question for p in passages} == {question.question}
 
 
 @given(

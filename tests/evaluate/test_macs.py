@@ -114,7 +114,7 @@ def test_an_earlier_run_is_added(first, second):
 
 def test_the_block_that_a_second_run_protects_is_not_judged():
     first = replace(result([0] * 8), left=True, best_block=3)
-    second = result([KEPT, 0, 0, KEPT, 0, 0, 0, 0], earlier=first)
+    second = replace(result([KEPT, 0, 0, KEPT, 0, 0, 0, 0], earlier=first), protected=True)
     spent = window_macs(BASE, second, 1, PREDICTORS) - window_macs(BASE, second, 1, [])
     assert spent == (7 + 6) * BASE.predictor_macs
 
