@@ -209,12 +209,14 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(freeze, fres
     """The real command in a real process, killed without warning wherever it happens to be."""
     checkpoint = fresh()
     save_checkpoint(checkpoint.model, tmp_path / "tiny.pt", checkpoint.tokenizer)
-    (tmp_path / "data.json").write_text(as_squad(sample(squad, 60, seed=12)))
+    (tmp_path / "data.json").write_text(as_squad(sample(squad, 30, seed=12)))
+    (tmp_path / "more.json").write_text(as_squad(sample(squad, 30, seed=13)))
 
     def command(out):
         return [
             sys.executable, "-m", "bskim_export.commands", "train", "--model", str(tmp_path / "tiny.pt"),
-            "--dataset", str(tmp_path / "data.json"), "--out", str(out), "--batch-size", "4", "--max-seq-len", "128",
+            "--dataset", str(tmp_path / "data.json"), "--dataset", str(tmp_path / "more.json"), "--out", str(out),
+            "--batch-size", "4", "--max-seq-len", "128",
             "--doc-stride", "32", "--epochs", "3", "--dropout", "0.1", "--eval-dataset", str(tmp_path / "data.json"),
             "--training-arg", "save_steps=7", *(["--freeze"] if freeze else []),
         ]  # fmt: skip
@@ -222,6 +224,8 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(freeze, fres
     whole = subprocess.run(command(tmp_path / "whole.pt"), capture_output=True, text=True)
     assert whole.returncode == 0, whole.stderr
     assert "held-out questions" in whole.stdout
+    report = json.loads((tmp_path / "whole.training" / "report.json").read_text())
+    assert 50 <= report["questions"] <= 60
     process = subprocess.Popen(
         command(tmp_path / "killed.pt"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
