@@ -16,7 +16,14 @@ from typing import Any
 
 from bskim_export.atomic import check_output, write_atomic, write_json
 from bskim_export.bundle.checks import TOKENIZER, WEIGHTS, check_manifest
-from bskim_export.bundle.evidence import is_still_at, locked_folder, own_evidence, with_calibration
+from bskim_export.bundle.evidence import (
+    CALIBRATION,
+    DOCUMENTS,
+    is_still_at,
+    locked_folder,
+    own_evidence,
+    with_calibration,
+)
 from bskim_export.bundle.integrity import RECOPY, find_fault, hash_file, read_small, stamp_files
 from bskim_export.bundle.manifest import EngineSet, Manifest, Model
 from bskim_export.bundle.manifest_file import LARGEST_MANIFEST, MANIFEST, decode, encode, require_seal
@@ -89,6 +96,11 @@ class Bundle:
         return dict(self.manifest.thresholds)
 
     @property
+    def document_thresholds(self) -> dict[int, float]:
+        """Return the threshold of each layer that has a predictor, for questions of several windows."""
+        return dict(self.manifest.document_thresholds or self.manifest.thresholds)
+
+    @property
     def skim_layers(self) -> list[int]:
         """Return the layers that have a predictor."""
         return self.manifest.skim_layers
@@ -153,7 +165,8 @@ class Bundle:
         Raises:
             BundleError: it cannot be read.
         """
-        return own_evidence(self._read_whole_report(), self.manifest.thresholds)
+        report = own_evidence(self._read_whole_report(), self.manifest.thresholds)
+        return own_evidence(report, self.manifest.document_thresholds, DOCUMENTS)
 
     def write_report(self, name: str, evidence: Mapping[str, Any]) -> None:
         """Write evidence into report.json under `name`, beside what else is there."""
@@ -166,23 +179,32 @@ class Bundle:
         check_output(self.folder / REPORT)
         self._read_whole_report()
 
-    def write_calibration(self, thresholds: Mapping[int, float], evidence: Mapping[str, Any]) -> "Bundle":
+    def write_calibration(
+        self, thresholds: Mapping[int, float], evidence: Mapping[str, Any], documents: bool = False
+    ) -> "Bundle":
         """Write calibrated thresholds into manifest.json and their evidence into report.json; return the new bundle.
 
         The evidence names its thresholds, and what was there before stays beside it. So `read_report` gives the
         evidence of the thresholds that the bundle has, before, after, and after a kill between the two. One process
         writes at a time.
 
+        Args:
+            documents: they are those for questions of several windows
+
         Raises:
             BundleError: thresholds that do not fit, or an export has put another bundle there meanwhile; it is as it
                 was.
             OutputError, DiskFullError: the files cannot be written.
         """
-        manifest = replace(self.manifest, thresholds=dict(thresholds))
+        if documents:
+            manifest = replace(self.manifest, document_thresholds=dict(thresholds))
+        else:
+            manifest = replace(self.manifest, thresholds=dict(thresholds))
         check_manifest(manifest, str(self.folder / MANIFEST))
         with locked_folder(self.folder) as folder:
             before = self._require_current()
-            report = with_calibration(self._read_whole_report(), before.thresholds, manifest.thresholds, evidence)
+            name, old = (DOCUMENTS, before.document_thresholds) if documents else (CALIBRATION, before.thresholds)
+            report = with_calibration(self._read_whole_report(), old, thresholds, evidence, name)
             # Into the open directory: an export may put another bundle there at any moment, and remove this one.
             try:
                 write_json(Path(REPORT), report, within=folder)

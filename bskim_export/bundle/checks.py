@@ -207,13 +207,17 @@ def _graph_faults(
 
 def _threshold_faults(manifest: Manifest) -> Iterator[Fault]:
     expected = set(manifest.skim_layers)
-    for layer in sorted(manifest.thresholds.keys() - expected):
-        yield f"thresholds: {layer}", f"no predictor follows layer {layer}; some follow {sorted(expected)}"
-    for layer in sorted(expected - manifest.thresholds.keys()):
-        yield "thresholds", f"there is none for layer {layer}"
-    for layer, value in manifest.thresholds.items():
-        if not 0 <= value <= 1:
-            yield f"thresholds: {layer}", f"expected 0 to 1, found {value}"
+    sets = {"thresholds": manifest.thresholds}
+    if manifest.document_thresholds:
+        sets["document_thresholds"] = manifest.document_thresholds
+    for name, thresholds in sets.items():
+        for layer in sorted(thresholds.keys() - expected):
+            yield f"{name}: {layer}", f"no predictor follows layer {layer}; some follow {sorted(expected)}"
+        for layer in sorted(expected - thresholds.keys()):
+            yield name, f"there is none for layer {layer}"
+        for layer, value in thresholds.items():
+            if not 0 <= value <= 1:
+                yield f"{name}: {layer}", f"expected 0 to 1, found {value}"
 
 
 def _file_faults(manifest: Manifest) -> Iterator[Fault]:

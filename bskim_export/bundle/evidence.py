@@ -10,15 +10,21 @@ from bskim_export.errors import BundleError
 from bskim_export.locks import take_lock
 
 CALIBRATION = "calibration"
-PREVIOUS = "previous_calibration"
-"""In report.json, the evidence that was there before. It counts again if a kill kept the new thresholds out."""
+DOCUMENTS = "document_calibration"
+"""In report.json, the evidence of the thresholds for documents."""
+PREVIOUS = "previous_"
+"""Before either name: the evidence that was there before. It counts again if a kill kept the new thresholds out."""
 
 PATIENCE = 30
 """Seconds to wait for another process that is writing into the bundle."""
 
 
 def with_calibration(
-    report: Mapping[str, Any], before: Mapping[int, float], thresholds: Mapping[int, float], evidence: Mapping[str, Any]
+    report: Mapping[str, Any],
+    before: Mapping[int, float],
+    thresholds: Mapping[int, float],
+    evidence: Mapping[str, Any],
+    name: str = CALIBRATION,
 ) -> dict[str, Any]:
     """Return report.json with the evidence of a new calibration.
 
@@ -26,24 +32,29 @@ def with_calibration(
         report: what it was
         before: the bundle's thresholds until now
         thresholds: what the evidence is for
+        name: CALIBRATION or DOCUMENTS
     """
-    kept = own_evidence(report, before)
-    previous = {PREVIOUS: kept[CALIBRATION]} if CALIBRATION in kept else {}
-    return {**kept, CALIBRATION: {**evidence, "thresholds": _by_text(thresholds)}, **previous}
+    kept = own_evidence(report, before, name)
+    previous = {PREVIOUS + name: kept[name]} if name in kept else {}
+    return {**kept, name: {**evidence, "thresholds": _by_text(thresholds)}, **previous}
 
 
-def own_evidence(report: Mapping[str, Any], thresholds: Mapping[int, float]) -> dict[str, Any]:
+def own_evidence(report: Mapping[str, Any], thresholds: Mapping[int, float], name: str = CALIBRATION) -> dict[str, Any]:
     """Return a report with the evidence for these thresholds, or without any if it is for others.
+
+    Args:
+        name: CALIBRATION or DOCUMENTS
 
     Example:
         >>> own_evidence({"calibration": {"thresholds": {"0": 0.5}}, "parity": {}}, {0: 0.25})
         {'parity': {}}
     """
-    rest = {name: value for name, value in report.items() if name not in (CALIBRATION, PREVIOUS)}
-    for name in (CALIBRATION, PREVIOUS):
-        record = report.get(name)
+    places = (name, PREVIOUS + name)
+    rest = {key: value for key, value in report.items() if key not in places}
+    for place in places:
+        record = report.get(place)
         if isinstance(record, dict) and record.get("thresholds", _by_text(thresholds)) == _by_text(thresholds):
-            return {**rest, CALIBRATION: record}
+            return {**rest, name: record}
     return rest
 
 

@@ -146,6 +146,7 @@ class Manifest:
     """The contents of manifest.json.
 
     thresholds: of each layer that has a predictor, the keep probability from which a block stays
+    document_thresholds: the same for questions of several windows; empty if `thresholds` serves both
     defaults: how questions are run unless a call says otherwise
     files: the SHA-256 of each; those of compiled engines stand in `engines`
     """
@@ -159,6 +160,7 @@ class Manifest:
     files: dict[str, str]
     versions: dict[str, str]
     engines: list[EngineSet] = field(default_factory=list)
+    document_thresholds: dict[int, float] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     @property

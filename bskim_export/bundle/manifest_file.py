@@ -19,13 +19,20 @@ MANIFEST = "manifest.json"
 LARGEST_MANIFEST = 1 << 24
 """Bytes; that of a BERT-large has 70 thousand."""
 REBUILD = "Export the model again with this version of bskim-export."
-EDITED = "Only 'thresholds' may be edited by hand. Copy the file again, or export the model again."
+EDITABLE = ("thresholds", "document_thresholds")
+"""The fields that the seal leaves out: they are the user's to edit."""
+EDITED = (
+    "Only 'thresholds' and 'document_thresholds' may be edited by hand. Copy the file again, or export the model again."
+)
 
 
 def encode(manifest: Manifest) -> bytes:
     """Return manifest.json: the fields, and a seal over all that nobody may edit."""
     raw = dataclasses.asdict(manifest)
-    raw["thresholds"] = {str(layer): value for layer, value in manifest.thresholds.items()}
+    for name in EDITABLE:
+        raw[name] = {str(layer): value for layer, value in raw[name].items()}
+    if not manifest.document_thresholds:
+        del raw["document_thresholds"]  # so that earlier releases read the bundle
     return (json.dumps({**raw, "seal": seal(raw)}, indent=2) + "\n").encode()
 
 
@@ -57,12 +64,12 @@ def require_seal(content: bytes, where: str) -> None:
 
 
 def seal(raw: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a manifest's fields as JSON, thresholds left out: those are the user's to edit.
+    """Return the SHA-256 of a manifest's fields as JSON, without those of EDITABLE.
 
     It is no signature, and protects from accidents only: a field of the right type and range that an editor or a bad
     copy changed would give wrong answers in silence.
     """
-    sealed = {name: value for name, value in raw.items() if name not in ("thresholds", "seal")}
+    sealed = {name: value for name, value in raw.items() if name not in (*EDITABLE, "seal")}
     return hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
 
 

@@ -23,7 +23,11 @@ _STATISTICS = ("running_mean", "running_var")
 
 
 def publish(
-    checkpoint: Checkpoint, folder: str | Path, half: bool = False, thresholds: Mapping[int, float] | None = None
+    checkpoint: Checkpoint,
+    folder: str | Path,
+    half: bool = False,
+    thresholds: Mapping[int, float] | None = None,
+    document_thresholds: Mapping[int, float] | None = None,
 ) -> None:
     """Write config.json, model.safetensors, tokenizer.json and tokenizer_config.json into `folder`.
 
@@ -37,6 +41,7 @@ def publish(
         half: store weights as fp16. Scores change a little, so calibrate and measure what was published.
         thresholds: the keep probability from which a block stays, by layer; layers that are not named get 0, which
             keeps every block; default: the model's own
+        document_thresholds: the same for questions of several windows; default: `thresholds`
 
     Raises:
         CheckpointError: a threshold for a layer without a predictor, or a weight that is too large for fp16.
@@ -56,9 +61,11 @@ def publish(
     model = checkpoint.model
     skim = model.skim
     if thresholds is not None:
-        if unknown := sorted(thresholds.keys() - set(skim.layers)):
+        documents = document_thresholds or {}
+        if unknown := sorted((thresholds.keys() | documents.keys()) - set(skim.layers)):
             raise CheckpointError(f"There is no predictor for layers {unknown}; the model has some for {skim.layers}.")
-        skim = replace(skim, thresholds=tuple(thresholds.get(i, 0) for i in skim.layers))
+        own = tuple(documents.get(i, 0) for i in skim.layers) if documents else ()
+        skim = replace(skim, thresholds=tuple(thresholds.get(i, 0) for i in skim.layers), document_thresholds=own)
     own_config = copy.deepcopy(model.config)
     skim.write_to(own_config)
     # As transformers saves it: values that are not the config class's defaults.

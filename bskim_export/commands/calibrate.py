@@ -39,6 +39,8 @@ from bskim_export.errors import InputError
               "[default: 1000]")  # fmt: skip
 @click.option("--held-out", type=Whole(), metavar="N", help="Further questions, only to report on.  [default: 500]")
 @click.option("--seed", type=Whole(), help="Seed of the draw.  [default: 42]")
+@click.option("--documents", is_flag=True, help="The thresholds are for questions of several windows only: those of "
+              "one keep theirs. Pass a --dataset of documents, as articles:FILE.")  # fmt: skip
 @max_seq_len_option
 @click.option("--curve", type=OutputFile(), metavar="FILE", help="Write the whole trade-off, F1 against "
               "MACs and measured time: FILE.json, and for an .svg, .png or .pdf the picture beside it.")  # fmt: skip
@@ -47,6 +49,7 @@ from bskim_export.errors import InputError
 def main(
     bundle: Path,
     recipe: str | None,
+    documents: bool,
     curve: Path | None,
     work_dir: Path | None,
     threads: int | None,
@@ -61,6 +64,7 @@ def main(
       bskim-calibrate engines/ --dataset held_out.json --max-f1-drop 0.2
       bskim-calibrate engines/ --dataset held_out.json --risk 0.02 --sample 2000
       bskim-calibrate engines/ --recipe squad --curve curve.svg
+      bskim-calibrate engines/ --dataset articles:held_out.json --max-f1-drop 0.7 --documents
     """
     from bskim_export.atomic import check_folder, check_output, write_json
     from bskim_export.bundle.bundle import MANIFEST, REPORT, Bundle
@@ -102,7 +106,7 @@ def main(
         note(warning)
 
     def write() -> None:
-        pipeline.bundle.write_calibration(evidence["thresholds"], evidence)
+        pipeline.bundle.write_calibration(evidence["thresholds"], evidence, documents)
         console.print(f"Thresholds: {bundle / MANIFEST}. Evidence: {bundle / REPORT}.")
 
     def write_curve() -> None:

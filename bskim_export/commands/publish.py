@@ -28,7 +28,8 @@ def main(model: str, folder: Path, bundle: Path | None, half: bool) -> None:
     from bskim_export.bundle.bundle import Bundle
 
     check_folder_is_ours(folder)
-    thresholds = Bundle.open(bundle, verify=False).thresholds if bundle else None
-    publish(load_checkpoint(model), folder, half, thresholds)
+    manifest = Bundle.open(bundle, verify=False).manifest if bundle else None
+    thresholds = (manifest.thresholds, manifest.document_thresholds) if manifest else ()
+    publish(load_checkpoint(model), folder, half, *thresholds)
     size = (folder / "model.safetensors").stat().st_size / 1e6
     console.print(f"Wrote {folder}: {size:.0f} MB of weights.")

@@ -88,10 +88,8 @@ def evaluate(
             own = one.windows
             outcome = one.results
             em, f1_score = (score(found[0]["answer"], question.gold) for score in scores)
-            macs = sum(
-                window_macs(model, r, w.unjudged_blocks, answerer.scored_layers)
-                for w, r in zip(own, outcome, strict=True)
-            )
+            scored = answerer.suited(one.document).scored_layers
+            macs = sum(window_macs(model, r, w.unjudged_blocks, scored) for w, r in zip(own, outcome, strict=True))
             kept = kept_blocks(outcome, model.num_layers)
             yield Evaluated(question, own, outcome, found, em, f1_score, macs, kept, seconds)
         progress(len(part))

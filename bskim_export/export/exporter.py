@@ -192,6 +192,7 @@ def _write(
         dense=dense,
         stages=stages,
         thresholds={i: float(t) for i, t in zip(layers, model.skim.thresholds, strict=True)},
+        document_thresholds=dict(zip(layers, map(float, model.skim.document_thresholds), strict=False)),
         defaults=defaults or RunDefaults.of_length(description.max_seq_len, checkpoint.model.skim.window_scale),
         precision=precision,
         files={name: hash_file(folder / name) for name in files},

@@ -126,7 +126,7 @@ class BlockSkimForQuestionAnswering(nn.Module):
 
     def set_thresholds(self, threshold: float) -> None:
         """Set the threshold of every layer that has a predictor, from 0 (keep every block) to 1."""
-        self.skim = replace(self.skim, thresholds=(threshold,) * len(self.skim.layers))
+        self.skim = replace(self.skim, thresholds=(threshold,) * len(self.skim.layers), document_thresholds=())
 
     def set_max_seq_len(self, positions: int) -> None:
         """Set how many positions a window may have: also more than the model was trained on, if it has embeddings.

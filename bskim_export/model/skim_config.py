@@ -33,6 +33,7 @@ class SkimConfig:
     block_size: positions of a block (paper: 32)
     layers: the layers that have a predictor, ascending (paper: all)
     thresholds: for each of them, the keep probability from which a passage block stays
+    document_thresholds: the same for questions of several windows; empty if `thresholds` serves both
     max_seq_len: positions of a window at most
     predictor: which kind they are, a key of PREDICTORS (paper: "diagonal")
     window_scale: how answers of different windows are compared, one of WINDOW_SCALES: what the model was trained for
@@ -44,12 +45,16 @@ class SkimConfig:
     max_seq_len: int
     predictor: str = "diagonal"
     window_scale: str = WINDOW_SCALES[0]
+    document_thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.layers) != len(self.thresholds):
-            raise CheckpointError(
-                f"{len(self.layers)} layers have predictors, but there are {len(self.thresholds)} thresholds."
-            )
+        for found in filter(None, (self.thresholds, self.document_thresholds)):
+            if len(self.layers) != len(found):
+                raise CheckpointError(
+                    f"{len(self.layers)} layers have predictors, but there are {len(found)} thresholds."
+                )
+        if self.layers and not self.thresholds:
+            raise CheckpointError(f"{len(self.layers)} layers have predictors, but there are no thresholds.")
 
     @classmethod
     def from_hf(cls, config: PretrainedConfig, layers: Sequence[int] | None = None) -> "SkimConfig":
@@ -84,14 +89,11 @@ class SkimConfig:
                 f"{', '.join(WINDOW_SCALES)}."
             )
         # The released code has one threshold for all layers; `write_to` stores one for each.
-        value = getattr(config, "skim_threshold", DEFAULT_THRESHOLD)
-        by_layer = value if isinstance(value, dict) else {str(i): value for i in layers}
-        thresholds = tuple(by_layer.get(str(i), DEFAULT_THRESHOLD) for i in layers)
-        for one in thresholds:
-            if isinstance(one, bool) or not isinstance(one, (int, float)) or not 0 <= one <= 1:
-                raise CheckpointError(f"skim_threshold in config.json must be from 0 to 1, got {one!r:.60}.")
+        thresholds = _thresholds("skim_threshold", getattr(config, "skim_threshold", DEFAULT_THRESHOLD), layers)
+        of_documents = getattr(config, "skim_document_threshold", None)
+        documents = () if of_documents is None else _thresholds("skim_document_threshold", of_documents, layers)
         length = min(max_seq_len, position_limit(config, block_size))
-        return cls(block_size, layers, thresholds, length, predictor, window_scale)
+        return cls(block_size, layers, thresholds, length, predictor, window_scale, documents)
 
     def write_to(self, config: PretrainedConfig) -> None:
         """Store the settings in a Hugging Face config; `from_hf` reads them back."""
@@ -99,8 +101,26 @@ class SkimConfig:
         config.skim_predictor = self.predictor
         config.augment_layers = list(self.layers)
         config.skim_threshold = {str(i): t for i, t in zip(self.layers, self.thresholds, strict=True)}
+        if self.document_thresholds:
+            config.skim_document_threshold = {
+                str(i): t for i, t in zip(self.layers, self.document_thresholds, strict=True)
+            }
+        elif hasattr(config, "skim_document_threshold"):
+            del config.skim_document_threshold
         config.max_seq_length = self.max_seq_len
         config.skim_window_scale = self.window_scale
+
+
+def _thresholds(name: str, value: object, layers: tuple[int, ...]) -> tuple[float, ...]:
+    """Return the thresholds of these layers, from one for all or from one for each."""
+    by_layer = value if isinstance(value, dict) else {str(i): value for i in layers}
+    found: list[float] = []
+    for i in layers:
+        one = by_layer.get(str(i), DEFAULT_THRESHOLD)
+        if isinstance(one, bool) or not isinstance(one, (int, float)) or not 0 <= one <= 1:
+            raise CheckpointError(f"{name} in config.json must be from 0 to 1, got {one!r:.60}.")
+        found.append(one)
+    return tuple(found)
 
 
 def _is_whole(value: object) -> bool:

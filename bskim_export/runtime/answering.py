@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from bskim_export.errors import BundleError
 from bskim_export.runtime.budget import Chosen, Limited, Scout
 from bskim_export.runtime.options import RunOptions
-from bskim_export.runtime.policy import Policy
+from bskim_export.runtime.policy import Policy, for_documents
 from bskim_export.runtime.runner import Runner, WindowResult
 from bskim_export.runtime.windows import Window, WindowMaker, Windows
 
@@ -31,6 +31,10 @@ class Answerer:
         """Return the layers whose predictors run."""
         policy = self.policy
         return [] if policy is None else [i for i in self.runner.skim_layers if policy.scores(i)]
+
+    def suited(self, document: bool) -> "Answerer":
+        """Return the one for a question of several windows, or of one; see `Thresholds`."""
+        return replace(self, policy=for_documents(self.policy)) if document else self
 
     def windows(self, question: str, context: str, alone: bool = True) -> Windows:
         """Return the windows of one question. Raises InputError if it cannot be run; see WindowMaker."""

@@ -105,6 +105,7 @@ class Asked:
         judge: collect what the predictors think of each character
 
     Attributes:
+        document: it has several windows
         bounded: it has more blocks than `max_blocks` allows, so that its first run only scouts; see budget.py
     """
 
@@ -116,6 +117,7 @@ class Asked:
     keep: bool = False
     judge: bool = False
     seconds: float = 0.0
+    document: bool = False
     bounded: bool = False
     windows: list[Window] = field(default_factory=list)
     results: list[WindowResult] = field(default_factory=list)
@@ -158,8 +160,9 @@ class Asked:
     def _windows(self, text: str, alone: bool) -> Windows:
         """Cut a text into windows, and find out whether the question has more blocks than it may."""
         windows = self.answerer.windows(self.question, text, alone)
+        self.document = not alone or len(windows) > 1
         most = self.answerer.options.max_blocks
-        if most is None or not self.answerer.scored_layers:
+        if most is None or not self.answerer.suited(self.document).scored_layers:
             return windows
         size = self.answerer.runner.model.block_size
         if not self.bounded:

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import product
 
 from bskim_export.errors import InputError
 from bskim_export.runtime.answering import Answerer
@@ -49,12 +50,21 @@ def ask_all(answerer: Answerer, questions: Iterable[Asked | InputError]) -> Iter
     yield from _finished(answerer, waiting)
 
 
+_KINDS = list(product((False, True), repeat=2))
+
+
+def _kind(asked: Asked) -> tuple[bool, bool]:
+    """Return what decides which policy a question's windows run with."""
+    return asked.document, asked.bounded
+
+
 def _run(answerer: Answerer, pending: list[tuple[Asked, int, Window]]) -> None:
     start = time.perf_counter()
-    for bounded in (False, True):
-        own = [entry for entry in pending if entry[0].bounded is bounded]
+    for kind in _KINDS:
+        own = [entry for entry in pending if _kind(entry[0]) == kind]
         if own:
-            results = (answerer.scouting() if bounded else answerer).run([window for _, _, window in own])
+            suited = answerer.suited(own[0][0].document)
+            results = (suited.scouting() if own[0][0].bounded else suited).run([window for _, _, window in own])
             for (asked, number, window), result in zip(own, results, strict=True):
                 asked.note(number, window, result)
     seconds = time.perf_counter() - start
@@ -66,11 +76,12 @@ def _finished(answerer: Answerer, waiting: list[Asked | InputError]) -> Iterator
     """Run windows once more where that is needed, and yield the questions."""
     start = time.perf_counter()
     again = [(asked, one) for asked in waiting if isinstance(asked, Asked) for one in asked.again()]
-    for bounded in (False, True):
-        own = [(asked, one) for asked, one in again if asked.bounded is bounded]
+    for kind in _KINDS:
+        own = [(asked, one) for asked, one in again if _kind(asked) == kind]
         if own:
+            suited = answerer.suited(own[0][0].document)
             chosen = [one.chosen for _, one in own if one.chosen is not None]
-            results = answerer.run([one.window for _, one in own], [one.protected for _, one in own], chosen or None)
+            results = suited.run([one.window for _, one in own], [one.protected for _, one in own], chosen or None)
             for (asked, one), result in zip(own, results, strict=True):
                 asked.note_again(one, result)
     seconds = time.perf_counter() - start

@@ -74,7 +74,7 @@ def highlight(
     """Return the sentences that matter to a question; see `QAPipeline.highlight`."""
     if threshold is not None and keep is not None:
         raise InputError("Pass either `threshold` or `keep`, not both.")
-    if not answerer.scored_layers:
+    if not answerer.suited(document=True).scored_layers:
         raise BundleError(
             "Nothing judges the passages: the bundle has no skim predictors, or all of its thresholds are 0. Open it "
             "with a threshold, as in QAPipeline(bundle, threshold=0.01)."

@@ -88,10 +88,10 @@ class QAPipeline(Pruning):
         # Where a link leads may have changed when it is opened anew; a Bundle is that directory, wherever links lead.
         self._path = str(self.bundle.folder if isinstance(bundle, Bundle) else Path(bundle).absolute())
         self._threshold = by_threshold
-        thresholds = self.bundle.thresholds
+        found = [self.bundle.thresholds, self.bundle.document_thresholds]
         if by_threshold is not None:
-            thresholds = dict.fromkeys(thresholds, by_threshold)
-        self.policy: Policy = Thresholds(thresholds)
+            found = [dict.fromkeys(one, by_threshold) for one in found]
+        self.policy: Policy = Thresholds(*found)
         self._batch_size = batch_size
         self.options()  # refuses a batch size that cannot be used, before anything is loaded
         self._named = backend if isinstance(backend, str) or backend is None else backend.name

@@ -28,14 +28,19 @@ class Policy(Protocol):
 class Thresholds:
     """A passage block stays if its keep probability is at least its layer's threshold. 0 keeps all.
 
+    Args:
+        by_layer: the threshold of each layer
+        documents: the same for questions of several windows; default: `by_layer`
+
     Raises:
         InputError: a threshold outside 0 to 1.
     """
 
-    def __init__(self, by_layer: Mapping[int, float]):
+    def __init__(self, by_layer: Mapping[int, float], documents: Mapping[int, float] | None = None):
         for layer, value in by_layer.items():
             check_threshold(value, f"the threshold of layer {layer}")
         self.by_layer = dict(by_layer)
+        self.for_documents = self if documents is None else Thresholds(documents)
 
     def scores(self, layer: int) -> bool:
         return self.by_layer.get(layer, 0.0) > 0
@@ -70,6 +75,11 @@ class KeepSchedule:
         keep = np.empty(len(order), bool)
         keep[order] = rank < np.maximum(1, np.ceil(share * initial[order] - 1e-9))
         return keep
+
+
+def for_documents(policy: Policy | None) -> Policy | None:
+    """Return the policy for questions of several windows."""
+    return policy.for_documents if isinstance(policy, Thresholds) else policy
 
 
 def check_threshold(value: float, name: str = "threshold") -> float:

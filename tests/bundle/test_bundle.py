@@ -52,6 +52,32 @@ def test_calibration_writes_thresholds_and_evidence_and_keeps_the_rest(tmp_path)
     assert calibrated.read_report() == {"parity": {"questions": 32}, "calibration": evidence}
 
 
+def test_documents_may_have_thresholds_of_their_own_with_their_own_evidence(tmp_path):
+    bundle = write_small_bundle(tmp_path / "b")
+    assert bundle.document_thresholds == bundle.thresholds == {0: 0.25}
+    assert b"document_thresholds" not in (tmp_path / "b" / MANIFEST).read_bytes()  # as earlier releases expect it
+    both = bundle.write_calibration({0: 0.5}, {"recipe": "a"}).write_calibration({0: 0.75}, {"recipe": "b"}, True)
+    found = Bundle.open(tmp_path / "b")
+    assert (found.thresholds, found.document_thresholds) == ({0: 0.5}, {0: 0.75})
+    assert both.manifest == found.manifest
+    assert {name: one["recipe"] for name, one in found.read_report().items() if "previous" not in name} == {
+        "calibration": "a",
+        "document_calibration": "b",
+    }
+    again = found.write_calibration({0: 0.875}, {"recipe": "c"}, documents=True)
+    assert again.thresholds == {0: 0.5}
+    assert again.read_report()["document_calibration"]["recipe"] == "c"
+
+
+@pytest.mark.parametrize("thresholds", [{1: 0.5}, {0: 2.0}, {0: 0.5, 3: 0.5}])
+def test_thresholds_for_documents_that_do_not_fit_are_not_written(thresholds, tmp_path):
+    bundle = write_small_bundle(tmp_path / "b")
+    before = (tmp_path / "b" / MANIFEST).read_bytes()
+    with pytest.raises(BundleError, match="document_thresholds"):
+        bundle.write_calibration(thresholds, {}, documents=True)
+    assert (tmp_path / "b" / MANIFEST).read_bytes() == before
+
+
 @pytest.mark.parametrize("thresholds", [{}, {1: 0.5}, {0: 2.0}, {0: float("nan")}])
 def test_thresholds_that_do_not_fit_are_not_written(thresholds, tmp_path):
     bundle = write_small_bundle(tmp_path / "b")
@@ -67,6 +93,8 @@ def test_thresholds_may_be_edited_by_hand(tmp_path):
     path = tmp_path / "b" / MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | {"thresholds": {"0": 0}}))
     assert Bundle.open(tmp_path / "b").thresholds == {0: 0.0}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"document_thresholds": {"0": 1}}))
+    assert Bundle.open(tmp_path / "b").document_thresholds == {0: 1.0}
 
 
 def test_any_other_field_may_not(tmp_path):
@@ -75,7 +103,7 @@ def test_any_other_field_may_not(tmp_path):
     raw = json.loads(path.read_text())
     raw["model"]["pad_token_id"] = 7
     path.write_text(json.dumps(raw))
-    with pytest.raises(BundleError, match=r"manifest.json' was changed after export.*Only 'thresholds' may be edited"):
+    with pytest.raises(BundleError, match=r"manifest.json' was changed after export.*Only 'thresholds' and 'document_thresholds' may be"):
         Bundle.open(tmp_path / "b")
 
 

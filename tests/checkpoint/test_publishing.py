@@ -48,6 +48,21 @@ def test_what_is_published_loads_as_the_same_model(tiny, squad, tmp_path, family
     assert all(torch.equal(before.skim_logits[i], after.skim_logits[i]) for i in checkpoint.model.skim.layers)
 
 
+def test_thresholds_for_documents_travel_with_the_model(tiny, tmp_path):
+    checkpoint = tiny("bert")
+    layers = checkpoint.model.skim.layers
+    passages = dict.fromkeys(layers, 0.25)
+    publish(checkpoint, tmp_path / "both", thresholds=passages, document_thresholds=dict.fromkeys(layers, 0.75))
+    found = load_checkpoint(tmp_path / "both").model.skim
+    assert (set(found.thresholds), set(found.document_thresholds)) == ({0.25}, {0.75})
+    publish(load_checkpoint(tmp_path / "both"), tmp_path / "same")
+    assert load_checkpoint(tmp_path / "same").model.skim == found
+    publish(load_checkpoint(tmp_path / "both"), tmp_path / "one", thresholds=passages)
+    assert load_checkpoint(tmp_path / "one").model.skim.document_thresholds == ()
+    with pytest.raises(CheckpointError, match="no predictor for layers"):
+        publish(checkpoint, tmp_path / "wrong", thresholds=passages, document_thresholds={99: 0.5})
+
+
 def test_transformers_loads_it_as_a_plain_model(tmp_path, squad):
     checkpoint = load_checkpoint(EXAMPLE)
     publish(checkpoint, tmp_path)
