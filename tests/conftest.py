@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,23 @@ def wordpiece() -> str:
 
 
 @pytest.fixture(scope="session")
+def once(tmp_path_factory, worker_id):
+    """Return a function: name, a function that makes a text -> that text, made by whatever worker needs it first."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder if worker_id == "master" else folder.parent) / "texts"
+
+    def get(name: str, make: Callable[[], str]) -> str:
+        folder.mkdir(exist_ok=True)
+        with open(folder / f"{name}.lock", "w") as lock:
+            take_lock(lock.fileno(), wait=600)
+            if not (folder / name).exists():
+                (folder / name).write_text(make(), encoding="utf-8")
+        return (folder / name).read_text(encoding="utf-8")
+
+    return get
+
+
+@pytest.fixture(scope="session")
 def byte_level(squad) -> str:
     """A RoBERTa tokenizer, trained on SQuAD's passages."""
     trained = ByteLevelBPETokenizer()
@@ -60,10 +78,17 @@ def byte_level(squad) -> str:
 
 
 @pytest.fixture(scope="session")
-def unigram(squad) -> str:
-    """An ALBERT tokenizer (normaliser, Metaspace, template: transformers' own), trained on SQuAD's passages."""
-    texts = sorted({q.context for q in sample(squad, 200)})
-    return AlbertTokenizer().train_new_from_iterator(texts, 2000, show_progress=False).backend_tokenizer.to_str()
+def unigram(squad, once) -> str:
+    """An ALBERT tokenizer (normaliser, Metaspace, template: transformers' own), trained on SQuAD's passages.
+
+    Trained once for all workers: its training is not the same twice, and they share the bundles that are made with it.
+    """
+
+    def train() -> str:
+        texts = sorted({q.context for q in sample(squad, 200)})
+        return AlbertTokenizer().train_new_from_iterator(texts, 2000, show_progress=False).backend_tokenizer.to_str()
+
+    return once("unigram.json", train)
 
 
 @pytest.fixture(scope="session")

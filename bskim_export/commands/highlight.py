@@ -51,7 +51,7 @@ def main(
     backend_name: str | None,
     json_path: Path | None,
 ) -> None:
-    """Measure what BUNDLE's (default: engines/) `highlight` keeps of the contexts of a data set.
+    """Measure what `highlight` keeps of the contexts of a data set, with BUNDLE (default: engines/).
 
     For each share of the text that is cut, sentence by sentence: the probability from which sentences are kept, the
     share of supporting facts that are kept (of answers, if the data set has none), the share of questions that keep

@@ -21,8 +21,8 @@ def diag_attention(
         with_diagonal: without it, the second result is empty
 
     Returns:
-        context [B * M, k, heads * d]; diagonal [B * M, heads, k, k], both of the type of `query`; unspecified in the
-        grid's empty cells
+        context [B * M, k, heads * d]; diagonal [B * M, heads, k, k], both of the type of `query`. In the grid's empty
+        cells, the context is 0 and the diagonal unspecified
     """
     _, size, heads, width = query.shape
     windows, columns = table.shape
@@ -30,7 +30,8 @@ def diag_attention(
     query = query.contiguous()
     key = key.contiguous()
     value = value.contiguous()
-    context = query.new_empty(windows * columns, size, heads * width)
+    # Predictors multiply what is in empty cells with 0, which does not take a NaN away.
+    context = query.new_zeros(windows * columns, size, heads * width)
     diagonal = query.new_empty((windows * columns if with_diagonal else 0), heads, size, size)
     # A block is live if it has a real token; a window's live blocks come first.
     live = (mask.view(windows, columns, size) == 0).any(-1).sum(-1, dtype=torch.int32)

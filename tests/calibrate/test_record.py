@@ -22,7 +22,7 @@ def test_every_block_of_every_window_has_its_scores(recorded):
     assert seen.blocks.tolist() == [len(w.input_ids) // 32 for w in windows]
     assert seen.scores.shape == (6, seen.blocks.sum())
     place = np.concatenate([np.arange(n) for n in seen.blocks])
-    asked = place < np.repeat(seen.question_blocks, seen.blocks)
+    asked = place < np.repeat(seen.unjudged_blocks, seen.blocks)
     assert np.isposinf(seen.scores[:, asked]).all()
     assert ((seen.scores[:, ~asked] >= 0) & (seen.scores[:, ~asked] <= 1)).all()
 
@@ -34,7 +34,7 @@ def test_scores_are_those_of_each_window_alone(recorded):
     windows = [w for q in recorded.questions for w in recorded.windows(q)]
     for i in range(0, len(windows), 7):
         alone = record_alone(recorded, windows[i])
-        passage = slice(starts[i] + seen.question_blocks[i], starts[i] + seen.blocks[i])
+        passage = slice(starts[i] + seen.unjudged_blocks[i], starts[i] + seen.blocks[i])
         assert seen.scores[:, passage] == pytest.approx(alone, abs=1e-4)
 
 
@@ -70,7 +70,7 @@ def test_shards_are_joined_into_the_record_of_all_questions(recorded, tmp_path, 
     joined = record(recorded.answerer, recorded.questions[:12], tmp_path, progress.append)
     assert progress == [5, 5, 2]
     whole = recorded.record.part(0, 12)
-    for name in ("windows", "blocks", "question_blocks", "may_leave", "gold"):
+    for name in ("windows", "blocks", "question_blocks", "may_leave", "judge_shared", "gold"):
         assert np.array_equal(getattr(joined, name), getattr(whole, name)), name
     assert joined.scores == pytest.approx(whole.scores, abs=1e-4)
     assert joined.mass == pytest.approx(whole.mass, abs=1e-3)

@@ -43,6 +43,7 @@ def test_the_report_says_what_it_was_measured_with(tiny_bundle, tmp_path):
         "align_to_words": True,
         "batch_size": 8,
         "max_windows": 4096,
+        "max_blocks": None,
         "window_scale": "null",
     }
     succeed(*common)

@@ -112,7 +112,7 @@ def test_scores_and_costs_are_those_of_each_question(skimming, done):
         assert one.f1 == f1(one.text, one.question.gold)
         assert one.blocks == sum(len(w.input_ids) for w in one.windows) // 32
         assert one.macs == sum(
-            window_macs(model, r, w.question_blocks, range(6)) for w, r in zip(one.windows, one.results, strict=True)
+            window_macs(model, r, w.unjudged_blocks, range(6)) for w, r in zip(one.windows, one.results, strict=True)
         )
         assert one.seconds > 0
         assert padded_macs(one, skimming) == len(one.windows) * dense_macs(model, 512)

@@ -110,17 +110,20 @@ def test_question_blocks_and_protected_blocks_stay_whatever_the_scores(tiny, tin
         assert (np.delete(result.dropped_after, [*range(window.question_blocks), block]) == 0).all()
 
 
-def test_a_window_whose_passage_is_gone_leaves_unless_its_question_block_is_the_only_place_of_some_token(
-    tiny, tiny_bundle, squad
-):
+def test_a_window_in_which_all_is_refused_leaves_and_the_only_one_of_a_question_does_not(tiny, tiny_bundle, squad):
     qa = QAPipeline(tiny_bundle())
     question = max(sample(squad, 200, seed=7), key=lambda q: len(q.context))
     windows = qa.maker(question.question, question.context, 128, 64)
     assert len(windows) > 2
     results = qa.orchestrator.run(windows, Thresholds(dict.fromkeys(range(3), 1.0)))
-    assert [r.left for r in results] == [False] + [True] * (len(windows) - 1)
-    assert all((r.dropped_after == 0).all() for r in results[1:])
-    assert all(0 < r.best_score < 1 and r.best_block >= windows[1].question_blocks for r in results[1:])
+    assert windows[0].judge_shared
+    assert all(r.left and (r.dropped_after == 0).all() for r in results)
+    assert all(0 < r.best_score < 1 for r in results)
+    assert all(r.best_block >= w.unjudged_blocks for r, w in zip(results, windows, strict=True))
+    (alone,) = qa.maker(question.question, question.context[:300], 384, 64)
+    (stays,) = qa.orchestrator.run([alone], Thresholds(dict.fromkeys(range(3), 1.0)))
+    assert not stays.left
+    assert (stays.dropped_after[: alone.question_blocks] == KEPT).all()
 
 
 @pytest.mark.slow

@@ -91,15 +91,17 @@ def test_parameters_are_named_as_in_the_released_code():
     assert {f"{m}.{kind}" for m in modules for kind in ("weight", "bias")} <= state.keys()
 
 
-def test_only_passage_blocks_are_scored_and_seen_by_batch_norm():
+def test_only_blocks_with_passage_tokens_are_scored_and_seen_by_batch_norm():
     predictor = DiagonalPredictor(shape(4), 8)
     diagonal = attention_maps(6, 4, 8).float().reshape(2, 3, 4, 8, 8)
     question = torch.zeros(2, 3, 8, dtype=torch.bool)
-    question[:, 0, :5] = True
+    question[:, 0] = True
+    question[0, 1, :5] = True  # shared
     real = torch.ones(2, 3, 8, dtype=torch.bool)
     real[1, 2] = False
     logits = predictor(BlockView(question, real, diagonal))
     assert (logits[:, 0] == 0).all()
+    assert (logits[0, 1] != 0).all()
     assert (logits[1, 2] == 0).all()
     seen = predictor.bn1.running_mean.clone()
     diagonal[:, 0], diagonal[1, 2] = 1.0, 1.0

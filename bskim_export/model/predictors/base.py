@@ -35,6 +35,11 @@ class BlockView:
         """Return bool [B, K]: the passage blocks."""
         return self.real.any(-1) & ~self.question.any(-1)
 
+    @property
+    def judged(self) -> Tensor:
+        """Return bool [B, K]: the blocks with a token of the passage, also one that the question shares."""
+        return (self.real & ~self.question).any(-1)
+
 
 class SkimPredictor(nn.Module, ABC):
     """A module that scores the blocks of a layer.

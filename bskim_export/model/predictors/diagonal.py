@@ -51,9 +51,9 @@ class DiagonalPredictor(SkimPredictor):
 
     def forward(self, view: BlockView) -> Tensor:
         assert view.diagonal is not None, "the view must hold what the predictor reads"
-        passage = view.passage  # BatchNorm must see neither padding nor the question
-        logits = self.classify(view.diagonal[passage])
-        return logits.new_zeros(*passage.shape, 2).index_put((passage,), logits)
+        judged = view.judged  # BatchNorm must see neither padding nor blocks of the question alone
+        logits = self.classify(view.diagonal[judged])
+        return logits.new_zeros(*judged.shape, 2).index_put((judged,), logits)
 
     def classify(self, diagonal: Tensor) -> Tensor:
         """Return the logits [P, 2] of diagonal blocks [P, heads, k, k]."""
