@@ -133,7 +133,7 @@ def test_windows_leave_nearly_as_in_the_pipeline_where_every_layer_drops(recorde
     left, again = leaving(recorded, t)
     skimmed = simulator._skim(t)
     assert (left == (skimmed.live[-1] == 0)).mean() > 0.85
-    assert len(set(again) ^ set(skimmed.again.tolist())) <= 2
+    assert len(set(again) ^ set(skimmed.again.tolist())) <= len(recorded.questions) // 8
 
 
 @given(thresholds, thresholds)
