@@ -65,11 +65,9 @@ class TorchReference:
         # the question shares with the passage.
         blocks = count_blocks(window.length, self.model.block_size)
         stays = torch.arange(blocks) < window.question_blocks
-        if protected is not None:
-            stays[protected] = True
         unjudged = torch.arange(blocks) < window.unjudged_blocks
         if protected is not None:
-            unjudged[protected] = True
+            stays[protected] = unjudged[protected] = True
         out = self._model.reference(*torch_inputs(window), stays, thresholds)
         result = ReferenceResult(
             out.start_logits.numpy(),

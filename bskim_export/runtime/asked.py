@@ -167,8 +167,10 @@ class Asked:
         size = self.answerer.runner.model.block_size
         if not self.bounded:
             self.bounded = self.joint or sum(len(w.input_ids) // size - w.unjudged_blocks for w in windows) > most
-        # Every window must be able to leave after the first run.
-        return self.answerer.windows(self.question, text, alone=False) if self.bounded and alone else windows
+        # Every window must be able to leave after the first run; of several, each is.
+        if self.bounded and alone and len(windows) == 1:
+            return self.answerer.windows(self.question, text, alone=False)
+        return windows
 
     def note(self, number: int, window: Window, result: WindowResult) -> None:
         """Take in the result of a window, by its number; windows come in order of their numbers."""
