@@ -55,7 +55,7 @@ DYNAMIC = {
     "width": "M, the live blocks of the window that has most",
     "cells": "B times M, the cells of the attention grid",
     "cells_before": "B times M of the stage before",
-    "passage_blocks": "P, the live passage blocks; 1 where there are none",
+    "passage_blocks": "P, the live blocks that predictors judge: those with a passage token; 1 where there are none",
     "question_blocks": "Q, the question blocks of the window that has most",
 }
 """Axes whose size each run decides."""
@@ -79,7 +79,7 @@ _ROWS = (
     Tensor("mask", "float32", ("windows", "width * block_size"), _HOST, "additive: 0 for a real token, -10000 for "
            "padding and empty cells"),
     Tensor("probe", "int64", ("passage_blocks", "heads", "block_size"), _HOST, "where the attention map, seen as rows "
-           "of block_size numbers, holds the diagonal blocks of the passage blocks: `blocks.diagonal_rows`"),
+           "of block_size numbers, holds the diagonal blocks of the judged blocks: `blocks.diagonal_rows`"),
     Tensor("context", HIDDEN, ("cells", "block_size", "context_size"), _BETWEEN, "attention context of the stage's "
            "last layer, a block per grid cell"),
     Tensor("residual", HIDDEN, ("blocks", "block_size", "hidden_size"), _BETWEEN, "what enters that layer, packed"),
@@ -89,8 +89,8 @@ _ROWS = (
     Tensor("asked", "int64", ("windows", "question_blocks"), _HOST, "the cells of each window's question blocks, its "
            "first cell where it has fewer than Q"),
     Tensor("question", "float32", ("windows", "question_blocks * block_size"), _HOST, "1 for a token of the question"),
-    Tensor("scored", "int64", ("passage_blocks",), _HOST, "the cells of the passage blocks"),
-    Tensor("keep_probability", "float32", ("passage_blocks",), _RESULT, "keep probability of each passage block"),
+    Tensor("scored", "int64", ("passage_blocks",), _HOST, "the cells of the judged blocks"),
+    Tensor("keep_probability", "float32", ("passage_blocks",), _RESULT, "keep probability of each judged block"),
     Tensor("start_logits", "float32", ("blocks", "block_size"), _RESULT, "of each position, that an answer starts "
            "there"),
     Tensor("end_logits", "float32", ("blocks", "block_size"), _RESULT, "of each position, that an answer ends there"),

@@ -135,6 +135,7 @@ def main(model: str, datasets: tuple[str, ...], out: Path, preset: str, **option
             held_out = sample(read_questions(settings.eval_dataset, note), settings.eval_questions, settings.seed)
         else:
             questions, held_out = hold_out(questions, settings.eval_questions, settings.seed)
+        others = questions  # in their order, before any are drawn: neighbours in a file are of one article
         questions = sample(questions, settings.limit, settings.seed)
     try:
         with progress_bar(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
@@ -148,7 +149,7 @@ def main(model: str, datasets: tuple[str, ...], out: Path, preset: str, **option
                     tasks[what] = bar.add_task(what, total=total)
                 bar.update(tasks[what], completed=done)
 
-            report = train(checkpoint, questions, held_out, settings, out, progress, note)
+            report = train(checkpoint, questions, held_out, settings, out, progress, note, others)
     except KeyboardInterrupt:
         errors.print("Interrupted. The same command goes on from the last saved step.")
         sys.exit(130)

@@ -27,9 +27,21 @@ class WindowAttention:
             scores = (query @ key.transpose(2, 3)) * scaling
             self.probabilities = scores.masked_fill(~self._mask, -float("inf")).softmax(-1)
             context = F.dropout(self.probabilities, self._dropout).to(value.dtype) @ value
+        elif query.requires_grad and query.device.type == "cpu" and query.dtype == torch.bfloat16 and not self._dropout:
+            context = self._plain(query, key, value, scaling)
         else:
             context = F.scaled_dot_product_attention(query, key, value, self._mask, self._dropout, scale=scaling)
         return context.transpose(1, 2).flatten(2)
+
+    def _plain(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        """Return the context without a fused kernel.
+
+        To train in bfloat16 on a CPU takes a sixth less time so: torch's fused kernel is slow backwards.
+        """
+        with torch.autocast("cpu", enabled=False):  # it would take the softmax, and with it all memory traffic, to fp32
+            hidden = torch.zeros_like(self._mask, dtype=query.dtype).masked_fill(~self._mask, -float("inf"))
+            scores = torch.matmul(query * scaling, key.transpose(2, 3)) + hidden
+            return torch.matmul(scores.softmax(-1), value)
 
 
 class GridAttention:

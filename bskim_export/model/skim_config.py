@@ -48,13 +48,11 @@ class SkimConfig:
     document_thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        for found in filter(None, (self.thresholds, self.document_thresholds)):
-            if len(self.layers) != len(found):
+        for found in (self.thresholds, self.document_thresholds or self.thresholds):
+            if len(found) != len(self.layers):
                 raise CheckpointError(
                     f"{len(self.layers)} layers have predictors, but there are {len(found)} thresholds."
                 )
-        if self.layers and not self.thresholds:
-            raise CheckpointError(f"{len(self.layers)} layers have predictors, but there are no thresholds.")
 
     @classmethod
     def from_hf(cls, config: PretrainedConfig, layers: Sequence[int] | None = None) -> "SkimConfig":

@@ -42,11 +42,14 @@ class Answerer:
         return self.maker(question, context, options.max_seq_len, options.doc_stride, options.max_windows, alone)
 
     def able(self) -> "Answerer":
-        """Return itself. Raises BundleError if `max_blocks` is set and no predictor runs, which could choose them."""
-        if self.options.max_blocks is not None and not self.scored_layers:
+        """Return itself. Raises BundleError if `max_blocks` is set and no predictor runs, which could choose them.
+
+        What a bound cuts is run with the thresholds for documents.
+        """
+        if self.options.max_blocks is not None and not self.suited(document=True).scored_layers:
             raise BundleError(
                 "max_blocks needs a predictor that chooses the blocks: the bundle has none, or all of its thresholds "
-                "are 0. Open it with a threshold, as in QAPipeline(bundle, threshold=0.01)."
+                "for documents are 0. Open it with a threshold, as in QAPipeline(bundle, threshold=0.01)."
             )
         return self
 

@@ -162,11 +162,12 @@ class Asked:
         windows = self.answerer.windows(self.question, text, alone)
         self.document = not alone or len(windows) > 1
         most = self.answerer.options.max_blocks
-        if most is None or not self.answerer.suited(self.document).scored_layers:
+        if most is None or not self.answerer.suited(document=True).scored_layers:
             return windows
         size = self.answerer.runner.model.block_size
         if not self.bounded:
             self.bounded = self.joint or sum(len(w.input_ids) // size - w.unjudged_blocks for w in windows) > most
+        self.document = self.document or self.bounded
         # Every window must be able to leave after the first run; of several, each is.
         if self.bounded and alone and len(windows) == 1:
             return self.answerer.windows(self.question, text, alone=False)

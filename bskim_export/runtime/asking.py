@@ -2,9 +2,9 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import product
+from typing import TypeVarTuple
 
 from bskim_export.errors import InputError
 from bskim_export.runtime.answering import Answerer
@@ -17,6 +17,8 @@ TOGETHER = 64
 
 LONG_LIST = 100
 """From so many questions on, progress is shown."""
+
+_Rest = TypeVarTuple("_Rest")
 
 
 def ask_all(answerer: Answerer, questions: Iterable[Asked | InputError]) -> Iterator[Asked | InputError]:
@@ -50,44 +52,43 @@ def ask_all(answerer: Answerer, questions: Iterable[Asked | InputError]) -> Iter
     yield from _finished(answerer, waiting)
 
 
-_KINDS = list(product((False, True), repeat=2))
-
-
-def _kind(asked: Asked) -> tuple[bool, bool]:
-    """Return what decides which policy a question's windows run with."""
-    return asked.document, asked.bounded
-
-
-def _run(answerer: Answerer, pending: list[tuple[Asked, int, Window]]) -> None:
-    start = time.perf_counter()
-    for kind in _KINDS:
-        own = [entry for entry in pending if _kind(entry[0]) == kind]
+def _by_kind(
+    answerer: Answerer, entries: Sequence[tuple[Asked, *_Rest]]
+) -> Iterator[tuple[Answerer, bool, list[tuple[Asked, *_Rest]]]]:
+    """Yield the entries of each kind of question, with the answerer that suits it and whether they are bounded."""
+    for document, bounded in ((False, False), (True, False), (True, True)):
+        own = [one for one in entries if (one[0].document, one[0].bounded) == (document, bounded)]
         if own:
-            suited = answerer.suited(own[0][0].document)
-            results = (suited.scouting() if own[0][0].bounded else suited).run([window for _, _, window in own])
-            for (asked, number, window), result in zip(own, results, strict=True):
-                asked.note(number, window, result)
-    seconds = time.perf_counter() - start
-    for asked in {id(asked): asked for asked, _, _ in pending}.values():
-        asked.seconds += seconds
+            yield answerer.suited(document), bounded, own
 
 
-def _finished(answerer: Answerer, waiting: list[Asked | InputError]) -> Iterator[Asked | InputError]:
+def _run(answerer: Answerer, pending: Sequence[tuple[Asked, int, Window]]) -> None:
+    start = time.perf_counter()
+    for suited, bounded, own in _by_kind(answerer, pending):
+        results = (suited.scouting() if bounded else suited).run([window for _, _, window in own])
+        for (asked, number, window), result in zip(own, results, strict=True):
+            asked.note(number, window, result)
+    _share_time(start, pending)
+
+
+def _finished(answerer: Answerer, waiting: Sequence[Asked | InputError]) -> Iterator[Asked | InputError]:
     """Run windows once more where that is needed, and yield the questions."""
     start = time.perf_counter()
     again = [(asked, one) for asked in waiting if isinstance(asked, Asked) for one in asked.again()]
-    for kind in _KINDS:
-        own = [(asked, one) for asked, one in again if _kind(asked) == kind]
-        if own:
-            suited = answerer.suited(own[0][0].document)
-            chosen = [one.chosen for _, one in own if one.chosen is not None]
-            results = suited.run([one.window for _, one in own], [one.protected for _, one in own], chosen or None)
-            for (asked, one), result in zip(own, results, strict=True):
-                asked.note_again(one, result)
-    seconds = time.perf_counter() - start
-    for asked in {id(asked): asked for asked, _ in again}.values():
-        asked.seconds += seconds
+    for suited, _, own in _by_kind(answerer, again):
+        chosen = [one.chosen for _, one in own if one.chosen is not None]
+        results = suited.run([one.window for _, one in own], [one.protected for _, one in own], chosen or None)
+        for (asked, one), result in zip(own, results, strict=True):
+            asked.note_again(one, result)
+    _share_time(start, again)
     yield from waiting
+
+
+def _share_time(start: float, entries: Sequence[tuple[Asked, *_Rest]]) -> None:
+    """Add the time since `start` to every question: each waited for all."""
+    seconds = time.perf_counter() - start
+    for asked in {id(asked): asked for asked, *_ in entries}.values():
+        asked.seconds += seconds
 
 
 @contextmanager

@@ -107,7 +107,10 @@ class Pruning(ABC):
 
 def _read_call(question: Any, passages: Any) -> tuple[str, Iterator[Passage]]:
     """Return a question and its passages, which are read when their turn comes. Raises InputError if they are none."""
-    (one,) = parse_call((), question, None, None, passages).items
+    call = parse_call((), question, None, None, passages)
+    if call.several:
+        raise InputError("Pass one question, as a string: passages are pruned for one question at a time.")
+    (one,) = call.items
     if isinstance(one, InputError):
         raise one
     return one.question, read_passages(one.passages or ())

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from bskim_export.blocks import count_blocks, count_question_blocks
 from bskim_export.bundle.manifest import Model
 from bskim_export.errors import InputError
+from bskim_export.runtime.tokens import encode
 
 MAX_WINDOWS = 4096
 """Windows of one question at most: some 700,000 words, at the usual 384 positions."""
@@ -220,9 +221,9 @@ class WindowMaker:
             InputError: the question or the context has no words, the question fills the window, or there are more
                 windows than allowed.
         """
-        # Tokens of the whole context at once: cut into windows, a word may be tokenised otherwise.
-        encoding = self.tokenizer.encode(replace_surrogates(question), replace_surrogates(context))
-        sequence = np.array([-1 if i is None else i for i in encoding.sequence_ids], np.int8)
+        # Tokens of the whole context: cut into windows, a word may be tokenised otherwise.
+        tokens = encode(self.tokenizer, replace_surrogates(question), replace_surrogates(context))
+        sequence = tokens.sequence
         question_tokens = int(np.count_nonzero(sequence == 0))
         room = max_seq_len - question_tokens - self._specials
         if question_tokens == 0:
@@ -237,10 +238,10 @@ class WindowMaker:
             raise NoWordsError("`context` cannot be empty: it has no words.")
         windows = Windows(
             self.model,
-            np.array(encoding.ids, np.int32),
-            np.array(encoding.type_ids, np.uint8),
-            np.array(encoding.offsets, np.int32),
-            np.array([-1 if w is None else w for w in encoding.word_ids], np.int32),
+            tokens.ids,
+            tokens.types,
+            tokens.offsets,
+            tokens.words,
             slice(int(passage[0]), int(passage[-1]) + 1),
             room,
             min(doc_stride, room // 2),

@@ -62,7 +62,8 @@ class SkimObjective(nn.Module):
         **inputs: Tensor,
     ) -> dict[str, Tensor]:
         """Return the loss of a batch and its parts."""
-        out = self.model(**inputs, skim=0.5 if self.settings.skim else None)
+        skim = 0.5 if self.settings.skim else None
+        out = self.model(**inputs, skim=skim) if group is None else run_by_length(self.model, inputs, skim)
 
         # Equation 2 of each layer, weighed and summed up.
         losses = block_losses(out.skim_logits, block_labels, self.settings.beta)
@@ -80,6 +81,39 @@ class SkimObjective(nn.Module):
             ) / 2
         loss = blocks if self.settings.frozen else answer + self.settings.alpha * blocks
         return {"loss": loss, "qa_loss": answer.detach(), "counts": count_blocks(out.skim_logits, block_labels)}
+
+
+def run_by_length(
+    model: BlockSkimForQuestionAnswering, inputs: Mapping[str, Tensor], skim: float | None = None
+) -> SkimOutput:
+    """Run the windows of at most half the batch's length and the longer ones apart, and return them as one batch.
+
+    Passages of a paragraph stand beside windows of whole documents there: padded to these, they took a fifth of the
+    time.
+
+    Args:
+        inputs: what the model takes, [B, S] each
+        skim: see `BlockSkimForQuestionAnswering.forward`
+    """
+    size = model.skim.block_size
+    length = inputs["input_ids"].shape[1]
+    half = -(-length // size // 2) * size
+    short = inputs["attention_mask"].sum(1) <= half
+    rows = [part for part in (short.nonzero().flatten(), (~short).nonzero().flatten()) if len(part)]
+    if len(rows) < 2:
+        return model(**inputs, skim=skim)
+    parts = []
+    for own, width in zip(rows, (half, length), strict=True):
+        out = model(**{name: values[own, :width] for name, values in inputs.items()}, skim=skim)
+        more = length - width
+        blocks = {i: F.pad(logits, (0, 0, 0, more // size)) for i, logits in out.skim_logits.items()}
+        parts.append(SkimOutput(F.pad(out.start_logits, (0, more)), F.pad(out.end_logits, (0, more)), blocks))
+    back = torch.cat(rows).argsort()
+    return SkimOutput(
+        torch.cat([part.start_logits for part in parts])[back],
+        torch.cat([part.end_logits for part in parts])[back],
+        {i: torch.cat([part.skim_logits[i] for part in parts])[back] for i in parts[0].skim_logits},
+    )
 
 
 def qa_loss(out: SkimOutput, attention_mask: Tensor, start_positions: Tensor, end_positions: Tensor) -> Tensor:

@@ -63,6 +63,7 @@ def train(
     out: Path,
     progress: Progress = lambda what, done, total: None,
     on_note: OnNote = warn_data,
+    others: Sequence[Question] = (),
 ) -> dict[str, Any]:
     """Train, and write the checkpoint `out`. A run that was killed goes on from its last saved step.
 
@@ -72,6 +73,7 @@ def train(
         held_out: EM and F1 on them are logged after each epoch
         progress: called while the run is prepared; the Trainer shows its own progress
         on_note: called with one line if questions are left out, because they cannot be run
+        others: whose paragraphs make the documents, in the order of their files; default: `questions`
 
     Returns:
         the report: settings, figures, seconds, log.
@@ -95,7 +97,7 @@ def train(
     questions = usable(questions, maker, options, on_note)
     held_out = usable(held_out, maker, options, on_note)
     write_squad(folder / HELD_OUT, held_out)
-    trainer, evaluation = _prepare(checkpoint, questions, held_out, settings, options, folder, progress)
+    trainer, evaluation = _prepare(checkpoint, questions, held_out, settings, options, folder, progress, others)
     if settings.early_stopping:
         trainer.add_callback(EarlyStoppingCallback(settings.early_stopping))
     last = last_checkpoint(folder)
@@ -175,10 +177,11 @@ def _prepare(
     options: RunOptions,
     folder: Path,
     progress: Progress,
+    others: Sequence[Question],
 ) -> tuple[SkimTrainer, Evaluation]:
     """Return the trainer of a run, and the evaluation on its held-out questions."""
     if settings.documents:
-        return _prepare_documents(checkpoint, questions, held_out, settings, options, folder)
+        return _prepare_documents(checkpoint, questions, held_out, settings, options, folder, others)
     model = checkpoint.model
     tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
     collator = Collator(settings.block_size, model.config.pad_token_id)
@@ -221,6 +224,7 @@ def _prepare_documents(
     settings: TrainSettings,
     options: RunOptions,
     folder: Path,
+    others: Sequence[Question],
 ) -> tuple[SkimTrainer, Evaluation]:
     """Return the trainer of a run on documents, and the evaluation on documents too."""
     model = checkpoint.model
@@ -228,7 +232,7 @@ def _prepare_documents(
     collator = Collator(settings.block_size, model.config.pad_token_id)
     documents = settings.documents or 1
     sampling = Sampling(documents, settings.windows, settings.seed, settings.evidence)
-    windows = DocumentWindows(questions, maker, options, sampling)
+    windows = DocumentWindows(questions, maker, options, sampling, others)
     as_documents = DocumentMaker(held_out, settings.seed)
     evaluation = Evaluation([as_documents(q, documents) for q in held_out], maker, options, collator)
     args = _arguments(settings, len(questions), folder)

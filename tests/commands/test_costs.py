@@ -1,5 +1,6 @@
 """The commands that measure what a bundle costs: overhead, cold-start, export-cost and engine-cost."""
 
+import json
 import re
 
 import pytest
@@ -32,6 +33,19 @@ def test_a_cold_start_that_fails_is_not_timed(tiny_bundle, monkeypatch):
     assert done.exit_code == 1
     assert "ended with exit code 3" in in_one_line(done)
     assert "median" not in done.output
+
+
+def test_the_cost_of_long_texts_and_of_passages_is_printed(tiny_bundle, tmp_path):
+    wanted = ("--words", 300, "--words", 3000, "--passages", 9, "--repeats", 1, "--json", tmp_path / "cost.json")
+    shown = succeed("document-cost", tiny_bundle(), *wanted)
+    report = json.loads((tmp_path / "cost.json").read_text())
+    first, second = report["lengths"]
+    assert (first["words"], second["words"]) == (300, 3000)
+    assert 0 < first["seconds"] < second["seconds"]
+    assert 20 < first["peak_mb"] < 2000
+    assert f"{second['peak_mb'] / first['peak_mb']:.2f}x" in shown
+    assert "9 passages of 100 words: p50" in " ".join(shown.split())
+    assert report["passages"]["ratio"] == report["passages"]["seconds"] / report["passages"]["document_seconds"]
 
 
 @pytest.mark.slow

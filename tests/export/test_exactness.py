@@ -9,6 +9,7 @@ from support import FAMILIES, usual, windows_of, without_ties
 
 from bskim_export import QAPipeline
 from bskim_export.blocks import KEPT
+from bskim_export.data.documents import some_of_each, whole_articles
 from bskim_export.data.question import sample
 from bskim_export.evaluate.loop import evaluate
 from bskim_export.export.torch_reference import TorchReference, torch_inputs
@@ -128,18 +129,26 @@ def test_a_window_in_which_all_is_refused_leaves_and_the_only_one_of_a_question_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 8, 32])
-def test_a_thousand_questions_get_the_same_blocks_and_answers_in_any_batch(minilm_qa, batch_size, squad):
-    questions = sample(squad, 1000)
+@pytest.mark.parametrize("documents", [False, True])
+def test_a_thousand_windows_get_the_same_blocks_and_answers_in_any_batch(minilm_qa, documents, batch_size, squad):
+    """1,000 questions of a passage each, or 34 of whole articles: about as many windows."""
+    questions = sample(some_of_each(whole_articles(squad)), 34) if documents else sample(squad, 1000)
     order = np.random.default_rng(0).permutation(len(questions)).tolist()
     usual = minilm_qa.answerer(minilm_qa.options(batch_size=8))
     other = minilm_qa.answerer(minilm_qa.options(batch_size=batch_size))
     expected = list(evaluate(usual, questions))
     shuffled = evaluate(other, [questions[i] for i in order], together=len(questions))
+    windows = 0
     blocks = 0
     answers = 0
     for i, mine in zip(order, shuffled, strict=True):
         pairs = zip(mine.results, expected[i].results, strict=True)
         blocks += sum(int((a.dropped_after != b.dropped_after).sum()) for a, b in pairs)
         answers += mine.text != expected[i].text
-    print(f"batch {batch_size}, shuffled: {blocks} blocks and {answers} of {len(questions)} answers differ")
+        windows += len(mine.windows)
+    print(
+        f"batch {batch_size}, shuffled, {windows} windows: {blocks} blocks and {answers} of {len(questions)} answers "
+        "differ"
+    )
+    assert windows > 900
     assert blocks == answers == 0

@@ -119,6 +119,27 @@ def test_a_bound_needs_a_predictor(minilm_bundle):
         QAPipeline(minilm_bundle, threshold=0)(question="Who?", context="Ada wrote it.", max_blocks=4)
 
 
+def test_what_is_bounded_is_run_with_the_thresholds_for_documents(minilm_bundle, squad):
+    """Also a single window, if it has more blocks than it may have."""
+    qa = QAPipeline(minilm_bundle)
+    question = max(squad[:200], key=lambda q: len(q.context))
+    runs = []
+    for single in ({}, {2: 0.9}):
+        answerer = replace(
+            qa.answerer(qa.options(max_blocks=2)), policy=Thresholds(single, documents={1: 0.001, 4: 0.1})
+        )
+        runs += evaluate(answerer.able(), [question])
+    dropped = [[r.dropped_after.tolist() for r in one.results] for one in runs]
+    assert dropped[0] == dropped[1]
+
+
+def test_a_bound_needs_a_predictor_for_documents(minilm_bundle):
+    qa = QAPipeline(minilm_bundle)
+    answerer = replace(qa.answerer(qa.options(max_blocks=2)), policy=Thresholds({2: 0.1}, documents={}))
+    with pytest.raises(BundleError, match="thresholds for documents are 0"):
+        answerer.able()
+
+
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, "3", True])
 def test_a_bound_that_is_none_is_refused(qa, wrong):
     with pytest.raises(InputError, match="max_blocks"):

@@ -117,22 +117,26 @@ PIECES = [
 PASSAGE = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(PASSAGE, min_size=1, max_size=4), st.floats(0, 1), st.booleans())
-def test_any_passages_give_valid_ranges_or_one_clear_error(tiny_qa, passages, value, by_share):
-    try:
-        found = tiny_qa.highlight("who is it", passages, **{"keep" if by_share else "threshold": value})
-    except InputError as refused:
-        if "`passages` cannot be empty" not in str(refused):
-            raise
-        return
-    assert len(found["passages"]) == len(passages)
-    for text, one in zip(passages, found["passages"], strict=True):
-        place = 0
-        for s in one["sentences"]:
-            assert place <= s["start"] < s["end"] <= len(text)
-            assert 0 <= s["probability"] <= 1
-            place = s["end"]
+@pytest.mark.parametrize("count", [150, pytest.param(2000, marks=pytest.mark.slow)])
+def test_any_passages_give_valid_ranges_or_one_clear_error(tiny_qa, count):
+    @settings(max_examples=count, deadline=None)
+    @given(st.lists(PASSAGE, min_size=1, max_size=4), st.floats(0, 1), st.booleans())
+    def check(passages, value, by_share):
+        try:
+            found = tiny_qa.highlight("who is it", passages, **{"keep" if by_share else "threshold": value})
+        except InputError as refused:
+            if "`passages` cannot be empty" not in str(refused):
+                raise
+            return
+        assert len(found["passages"]) == len(passages)
+        for text, one in zip(passages, found["passages"], strict=True):
+            place = 0
+            for s in one["sentences"]:
+                assert place <= s["start"] < s["end"] <= len(text)
+                assert 0 <= s["probability"] <= 1
+                place = s["end"]
+
+    check()
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +151,8 @@ def tiny_qa(tiny_bundle):
     ({"passages": ["a"], "threshold": 2}, "from 0"), ({"passages": ["a"], "keep": -1}, "from 0"),
     ({"passages": ["a"], "keep": 0.5, "threshold": 0.5}, "not both"),
     ({"passages": ["a"], "question": ""}, "`question` cannot be empty"),
+    ({"passages": ["a"], "question": ["Who?", "Where?"]}, "one question"),
+    ({"passages": [["a"]], "question": ["Who?"]}, "one question"),
 ])  # fmt: skip
 def test_what_cannot_be_highlighted_is_refused(qa, arguments, message):
     with pytest.raises(InputError, match=message):

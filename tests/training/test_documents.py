@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,12 +8,12 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from torch.nn import functional as F
 
-from bskim_export.data.question import sample
+from bskim_export.data.question import Question, sample
 from bskim_export.runtime.evidence import Candidate, Evidence, Pair
 from bskim_export.runtime.options import RunOptions
 from bskim_export.runtime.scoring import best_answers
 from bskim_export.runtime.windows import WindowMaker
-from bskim_export.training.documents import DocumentCollator, DocumentWindows, Sampling
+from bskim_export.training.documents import DocumentCollator, DocumentWindows, Sampling, likeness
 from bskim_export.training.features import NO_LABEL, Collator
 from bskim_export.training.objective import document_loss
 
@@ -81,6 +83,43 @@ def test_some_questions_have_their_passages_cut_one_by_one(questions, maker):
         ]
         found += bool(same) and len(lengths) > len(own)
     assert 3 <= found <= 20
+
+
+def test_half_of_the_windows_without_an_answer_are_those_most_like_the_question(questions, maker):
+    whole = make(questions, maker, documents=12, windows=1000)
+    some = make(questions, maker, documents=12, windows=4)
+    further = 0
+    for i in range(30):
+        like = [value for f, value in zip(whole[i], likeness(whole[i]), strict=True) if not f.start]
+        inputs = [tuple(f.input_ids) for f in whole[i] if not f.start]
+        chosen = {tuple(f.input_ids) for f in some[i] if not f.start}
+        best = sorted(range(len(like)), key=lambda j: -like[j])
+        assert {inputs[j] for j in best[:2]} <= chosen
+        further += not {inputs[j] for j in best[:4]} >= chosen
+    assert further > 5  # the others are any
+
+
+def test_a_window_is_like_a_question_whose_rare_words_it_has(maker):
+    text = "Nothing of note. " * 30 + "A zebra ran. " + "Nothing of note. " * 30
+    windows = DocumentWindows([], maker, RunOptions.of_length(128), Sampling(1, 1, 1))
+    question = Question("q", "Where of note did the zebra go?", text, (), ())
+    features = windows._cut(question)
+    like = likeness(features)
+    zebra = maker.tokenizer.token_to_id("zebra")
+    first = maker.tokenizer.encode("zebra", add_special_tokens=False).ids[0] if zebra is None else zebra
+    has = [first in f.input_ids[f.question_length :] for f in features]
+    assert len(features) > 2
+    assert any(has)
+    assert min(v for v, h in zip(like, has, strict=True) if h) > max(v for v, h in zip(like, has, strict=True) if not h)
+
+
+def test_other_paragraphs_come_from_those_that_were_not_drawn_too(squad, maker):
+    drawn = [replace(q, title="") for q in squad[:400:80]]
+    every = [replace(q, title="") for q in squad[:400]]
+    options = RunOptions.of_length(128)
+    alone = DocumentWindows(drawn, maker, options, Sampling(8, 1000, 1))
+    among = DocumentWindows(drawn, maker, options, Sampling(8, 1000, 1), every)
+    assert sum(len(among[i]) for i in range(5)) > sum(len(alone[i]) for i in range(5))
 
 
 def test_a_batch_says_which_question_each_window_is_of(questions, maker):

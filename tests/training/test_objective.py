@@ -10,6 +10,7 @@ from bskim_export.training.objective import (
     block_losses,
     count_blocks,
     qa_loss,
+    run_by_length,
 )
 from bskim_export.training.trainer import LengthGroups
 
@@ -41,6 +42,30 @@ def test_padding_takes_no_part_in_the_answer_loss():
     expected = qa_loss(SkimOutput(start, end, {}), mask, places, places)
     start[1, 5:] = end[1, 5:] = 1e4
     assert qa_loss(SkimOutput(start, end, {}), mask, places, places) == expected
+
+
+@pytest.mark.parametrize("predictor", ["question", "diagonal"])
+def test_short_windows_that_run_apart_get_what_they_get_together(tiny, predictor):
+    model = tiny("bert", (0, 1, 2), predictor).model.eval()
+    torch.manual_seed(2)
+    lengths = torch.tensor([160, 40, 150, 96, 97, 20])
+    mask = (torch.arange(160) < lengths[:, None]).long()
+    question = (torch.arange(160) < 9).long().expand(6, -1)
+    batch = {
+        "input_ids": torch.randint(5, 1000, (6, 160)) * mask,
+        "attention_mask": mask,
+        "token_type_ids": mask - question,
+        "question_mask": question,
+    }
+    apart = run_by_length(model, batch)
+    together = model(**batch)
+    real = mask.bool()
+    blocks = real.reshape(6, 5, 32).any(-1)
+    torch.testing.assert_close(apart.start_logits[real], together.start_logits[real])
+    torch.testing.assert_close(apart.end_logits[real], together.end_logits[real])
+    for i, logits in together.skim_logits.items():
+        torch.testing.assert_close(apart.skim_logits[i][blocks], logits[blocks])
+    assert run_by_length(model, {name: x[:1] for name, x in batch.items()}).start_logits.shape == (1, 160)
 
 
 def test_counts_are_of_labelled_blocks_only():
