@@ -69,8 +69,8 @@ def _parse(context: click.Context, parameter: click.Parameter, pairs: tuple[str,
               "others, of the same title first, in random order, and normalise its answer over all its windows. A "
               "quarter of the questions keep to their own passage.")  # fmt: skip
 @click.option("--windows", type=Whole(0, 1000), default=3, show_default=True, metavar="N",
-              help="Of a document, windows without an answer that are trained on, drawn at random, beside all with "
-              "one.")  # fmt: skip
+              help="Of a document, windows without an answer that are trained on, beside all with one: half of them "
+              "those that share most with the question, the others at random.")  # fmt: skip
 @click.option("--epochs", type=Real(min=0, min_open=True), default=2.0, show_default=True,
               help="Passes over the questions.")  # fmt: skip
 @click.option("--batch-size", type=Whole(min=1), help="Windows of a step, or questions with --documents. "
