@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
 from support import EXAMPLE, FAMILIES, windows_of
 from tokenizers import Tokenizer
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, BertTokenizer
@@ -146,9 +147,11 @@ def test_transformers_gives_its_model_what_the_tokenizer_gives(tiny, tmp_path, f
 
 
 def another_model(folder):
+    """The example as somebody else would have saved it."""
     folder.mkdir()
-    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+    for name in ("config.json", "tokenizer.json"):
         (folder / name).write_bytes((EXAMPLE / name).read_bytes())
+    save_file(load_file(EXAMPLE / "model.safetensors"), folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def saved_by_transformers(folder):
