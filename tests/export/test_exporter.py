@@ -197,4 +197,5 @@ def test_the_example_checkpoint_skims_with_calibrated_thresholds(minilm):
     assert minilm.model.skim.layers == (0, 1, 2, 3, 4, 5)
     assert minilm.model.skim.predictor == "question"
     assert (EXAMPLE / "model.safetensors").is_file()
-    assert [t > 0 for t in minilm.model.skim.thresholds] == [False, True, True, True, True, False]
+    assert [t > 0 for t in minilm.model.skim.thresholds] == [True, True, True, True, True, False]
+    assert all(t > 0 for t in minilm.model.skim.document_thresholds)
