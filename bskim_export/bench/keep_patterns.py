@@ -32,7 +32,7 @@ from bskim_export.runtime.windows import Window
 
 FILE = Path(__file__).with_name("keep_patterns.json")
 BLOCK_SIZE = 32
-IMPOSED = 0.05
+IMPOSED = 0.3
 SETTINGS = ("own", "imposed")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _KEPT = "-"
