@@ -1,18 +1,15 @@
 """bskim cold-start: the time of a fresh process from a bundle to its first answer, interpreter and imports included."""
 
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import click
 
 from bskim_export.bundle.bundle import Bundle
-from bskim_export.commands.common import bundle_argument, command
+from bskim_export.commands.common import bundle_argument, command, run_fresh
 from bskim_export.commands.terminal import console
 from bskim_export.commands.types import Whole
-from bskim_export.errors import BskimError
 
 SCRIPT = """
 import sys
@@ -31,10 +28,8 @@ def main(bundle: Path, repeats: int) -> None:
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", SCRIPT, str(folder)], check=False)
+        run_fresh(SCRIPT, folder)
         seconds.append(time.perf_counter() - start)
-        if done.returncode:
-            raise BskimError(f"The fresh process ended with exit code {done.returncode}; it says why above.")
     console.print(
         f"Process start to first answer: median {statistics.median(seconds):.2f} s "
         f"({min(seconds):.2f} to {max(seconds):.2f})",

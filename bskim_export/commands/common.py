@@ -5,6 +5,8 @@ Imports no numpy, so that `bskim --help` is there at once.
 
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ from bskim_export.atomic import write_json
 from bskim_export.commands.guard import Guarded
 from bskim_export.commands.terminal import errors, loudness, note, set_verbose, standard_output
 from bskim_export.commands.types import STDOUT, Named, OutputFile, OutputFolder, Real, Whole
-from bskim_export.errors import InputError, missing_extra
+from bskim_export.errors import BskimError, InputError, missing_extra
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
@@ -127,6 +129,14 @@ def deliver(*steps: Callable[[], object]) -> None:
             failed.append(error)
     if failed:
         raise failed[0]
+
+
+def run_fresh(script: str, *arguments: str | Path) -> str:
+    """Run Python code in a process of its own and return what it prints. Raises BskimError if it fails."""
+    done = subprocess.run([sys.executable, "-c", script, *arguments], check=False, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise BskimError(f"The fresh process ended with exit code {done.returncode}; it says why above.")
+    return done.stdout
 
 
 def write_report(path: Path | None, report: Any) -> None:

@@ -1,18 +1,15 @@
 """bskim document-cost: what the length of a text costs, and what it costs that passages are read apart."""
 
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bskim_export.commands.common import bundle_argument, command, json_option, progress_bar, write_report
+from bskim_export.commands.common import bundle_argument, command, json_option, progress_bar, run_fresh, write_report
 from bskim_export.commands.terminal import console
 from bskim_export.commands.types import STDOUT, Whole
-from bskim_export.errors import BskimError
 
 QUESTION = "Which NFL team represented the AFC at Super Bowl 50?"
 PASSAGE_WORDS = 100
@@ -62,12 +59,7 @@ def main(bundle: Path, words: tuple[int, ...], passages: int, repeats: int, json
         for count in bar.track(words, description="Lengths"):
             path = Path(place, "text.txt")
             path.write_text(" ".join(every[:count]), encoding="utf-8")
-            done = subprocess.run(
-                [sys.executable, "-c", SCRIPT, folder, path, QUESTION], check=False, stdout=subprocess.PIPE, text=True
-            )
-            if done.returncode:
-                raise BskimError(f"The fresh process ended with exit code {done.returncode}; it says why above.")
-            lengths.append({"words": count, **json.loads(done.stdout)})
+            lengths.append({"words": count, **json.loads(run_fresh(SCRIPT, folder, path, QUESTION))})
 
     # Passages and the same text as one document, in this process.
     qa = QAPipeline(folder)

@@ -51,7 +51,7 @@ def test_the_file_holds_windows_of_all_lengths_and_what_each_setting_dropped(pat
         assert pattern.question_length < pattern.length <= 384
         assert all(len(pattern.dropped_after[s]) == count_blocks(pattern.length, 32) for s in SETTINGS)
     own, imposed = (sum(int((p.dropped_after[s] != KEPT).sum()) for p in patterns) for s in SETTINGS)
-    assert 0 < 1.4 * own < imposed
+    assert 0 < 1.5 * own < imposed
 
 
 def test_the_file_is_what_the_example_model_does(minilm_bundle):
@@ -64,9 +64,10 @@ def test_the_file_is_what_the_example_model_does(minilm_bundle):
 def test_replay_drops_exactly_the_recorded_blocks(setting, patterns, tiny_bundle):
     batch = mixed(patterns)
     results = replayed(tiny_bundle(), batch, setting)
-    for pattern, result in zip(batch, results, strict=True):
-        assert result.dropped_after.tolist() == replayed_after(pattern, setting, [0, 1, 2], 3)
-    assert any(r.left for r in results) or setting == "own"
+    expected = [replayed_after(pattern, setting, [0, 1, 2], 3) for pattern in batch]
+    assert [r.dropped_after.tolist() for r in results] == expected
+    assert [r.left for r in results] == [KEPT not in one for one in expected]
+    assert any(r.left for r in results)  # also at the example's own thresholds
 
 
 def test_a_block_goes_behind_the_next_predictor_that_there_is(patterns, tiny_bundle):

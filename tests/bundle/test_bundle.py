@@ -103,7 +103,8 @@ def test_any_other_field_may_not(tmp_path):
     raw = json.loads(path.read_text())
     raw["model"]["pad_token_id"] = 7
     path.write_text(json.dumps(raw))
-    with pytest.raises(BundleError, match=r"changed after export.*'thresholds' and 'document_thresholds'"):
+    refusal = r"manifest.json' was changed after export.*Only 'thresholds' and 'document_thresholds' may be"
+    with pytest.raises(BundleError, match=refusal):
         Bundle.open(tmp_path / "b")
 
 
