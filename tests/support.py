@@ -22,7 +22,7 @@ from bskim_export.data.question import Question
 from bskim_export.export.torch_reference import torch_inputs
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.model.skim_config import SkimConfig
-from bskim_export.runtime.policy import Thresholds
+from bskim_export.runtime.runner import NOT_JUDGED
 from bskim_export.runtime.windows import Window, WindowMaker
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "minilm-l6-squad"
@@ -80,18 +80,6 @@ def windows_of(checkpoint: Checkpoint, questions: list[Question], max_seq_len: i
     return [w for q in questions for w in maker(q.question, q.context, max_seq_len, 64)]
 
 
-class Margins(Thresholds):
-    """Thresholds that remember how near to one of them a score came."""
-
-    def __init__(self, policy: Thresholds):
-        super().__init__(policy.by_layer)
-        self.smallest = 1.0
-
-    def keep(self, layer, window, score, initial):
-        self.smallest = min([self.smallest, *np.abs(score - self.by_layer[layer])])
-        return super().keep(layer, window, score, initial)
-
-
 def without_ties(windows: list[Window], qa: QAPipeline) -> list[Window]:
     """Return the windows none of whose scores is so near to a threshold that neither decision is wrong.
 
@@ -100,9 +88,9 @@ def without_ties(windows: list[Window], qa: QAPipeline) -> list[Window]:
     """
     clear = []
     for window in windows:
-        margins = Margins(qa.policy)
-        qa.orchestrator.run([window], margins)
-        if margins.smallest > 2e-3:
+        (result,) = qa.runner.run([window], qa.policy)
+        margins = np.abs(result.probabilities - np.array([[qa.policy.threshold(i)] for i in qa.bundle.skim_layers]))
+        if margins[result.probabilities != NOT_JUDGED].min(initial=1) > 2e-3:
             clear.append(window)
     assert len(clear) >= len(windows) * 2 // 3
     return clear

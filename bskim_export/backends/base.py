@@ -31,6 +31,7 @@ class Backend(Protocol):
     version: of the library
     precision: the one that it computes in; "fp32" where the graphs alone decide
     threads: threads for one operator
+    runs_single: it compiles graphs of which shapes depend on data, as the single graph's
     survives_fork: engines can be made anew in a child of fork; else the child must not run at all
     """
 
@@ -38,10 +39,15 @@ class Backend(Protocol):
     version: str
     precision: str
     threads: int
+    runs_single: bool
     survives_fork: bool
 
-    def load(self, bundle: Bundle, graph: Graph) -> Engine:
-        """Compile one graph of a bundle. Raises BundleError if the library refuses it."""
+    def load(self, bundle: Bundle, graph: Graph, streams: int = 1) -> Engine:
+        """Compile one graph of a bundle. Raises BundleError if the library refuses it.
+
+        Args:
+            streams: runs at once, each with its share of the threads; above 1 only where `runs_single`
+        """
 
     def to_device(self, array: npt.NDArray[Any]) -> Any:
         """Return a tensor that engines of this backend take without further copying."""

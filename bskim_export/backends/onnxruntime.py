@@ -36,15 +36,17 @@ class OnnxRuntimeBackend:
     name = "onnxruntime"
     version: str = ort.__version__
     precision = "fp32"
+    runs_single = True
     survives_fork = True
 
     def __init__(self, threads: int | None = None, mapped: bool = False):
         self.threads = thread_count(threads)
         self._mapped = mapped
 
-    def load(self, bundle: Bundle, graph: Graph) -> "OnnxRuntimeEngine":
-        """Compile one graph of a bundle. Raises BundleError if ONNX Runtime refuses it."""
-        session = make_session(bundle, graph.file, self.threads, ["CPUExecutionProvider"], self._mapped)
+    def load(self, bundle: Bundle, graph: Graph, streams: int = 1) -> "OnnxRuntimeEngine":
+        """Compile one graph of a bundle; see `Backend.load`. Raises BundleError if ONNX Runtime refuses it."""
+        threads = max(1, self.threads // streams)
+        session = make_session(bundle, graph.file, threads, ["CPUExecutionProvider"], self._mapped)
         path = bundle.path(graph.file)
         check_signature(path, graph, input_names(session), output_names(session))
         return OnnxRuntimeEngine(session, str(path))

@@ -30,6 +30,7 @@ class OnnxRuntimeCudaBackend:
     device = "cuda"
     version: str = ort.__version__
     precision = "fp32"
+    runs_single = False
     survives_fork = False
 
     def __init__(self, threads: int | None = None):
@@ -40,7 +41,7 @@ class OnnxRuntimeCudaBackend:
             )
         self.threads = thread_count(threads)
 
-    def load(self, bundle: Bundle, graph: Graph) -> "BoundEngine":
+    def load(self, bundle: Bundle, graph: Graph, streams: int = 1) -> "BoundEngine":
         """Compile one graph of a bundle.
 
         Raises:

@@ -32,6 +32,7 @@ class OpenVinoBackend:
 
     name = "openvino"
     version: str = ov.__version__
+    runs_single = False  # OpenVINO 2026.4 compiles it, and then mixes up memory of its branches: wrong logits
     survives_fork = False  # a child could compile anew, but its own children hang (OpenVINO 2026.4)
 
     def __init__(self, threads: int | None = None, precision: str = "fp32"):
@@ -52,7 +53,7 @@ class OpenVinoBackend:
             "ENABLE_CPU_PINNING": False,  # engines of one bundle take turns on the same cores
         }
 
-    def load(self, bundle: Bundle, graph: Graph) -> "OpenVinoEngine":
+    def load(self, bundle: Bundle, graph: Graph, streams: int = 1) -> "OpenVinoEngine":
         """Compile one graph of a bundle. Raises BundleError if OpenVINO cannot, or is known to err."""
         path = bundle.path(graph.standard)
         if graph.symmetric and bundle.model.embedding_size != bundle.model.hidden_size:

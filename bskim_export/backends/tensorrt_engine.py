@@ -131,6 +131,7 @@ class TensorRtBackend:
 
     name = RTX
     precision = "fp32"
+    runs_single = False
     survives_fork = False
 
     def __init__(self, threads: int | None = None):
@@ -146,7 +147,7 @@ class TensorRtBackend:
         except Exception as error:  # polygraphy's own, or of the library that it loads with ctypes
             raise InputError(f"The {self.name} backend cannot use CUDA on this GPU: {error}") from error
 
-    def load(self, bundle: Bundle, graph: Graph) -> "TensorRtEngine":
+    def load(self, bundle: Bundle, graph: Graph, streams: int = 1) -> "TensorRtEngine":
         """Return a graph's engine. Raises BundleError if TensorRT refuses it."""
         wanted = (self.name, self._capability)
         fitting = [e for e in bundle.manifest.engines if (e.backend, e.compute_capability) == wanted]

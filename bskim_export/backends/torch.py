@@ -46,6 +46,7 @@ class TorchBackend:
     name = "torch"
     version = torch.__version__
     precision = "fp32"
+    runs_single = False
     survives_fork = False
 
     def __init__(self, threads: int | None = None, device: str = "cpu", fused: bool = False):
@@ -57,7 +58,7 @@ class TorchBackend:
         self._fused = _load_kernel() if fused else None
         self._weights: dict[tuple[str, int, int], Tensor] = {}
 
-    def load(self, bundle: Bundle, graph: Graph) -> "TorchEngine":
+    def load(self, bundle: Bundle, graph: Graph, streams: int = 1) -> "TorchEngine":
         """Read one ONNX file. Raises BundleError if it cannot be read or has an operator that is not known."""
         path = bundle.path(graph.standard)
         try:

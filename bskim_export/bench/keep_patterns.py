@@ -27,7 +27,7 @@ from bskim_export.data.question import sample
 from bskim_export.data.squad import load_squad
 from bskim_export.errors import InputError
 from bskim_export.runtime.pipeline import QAPipeline
-from bskim_export.runtime.policy import Thresholds
+from bskim_export.runtime.policy import Judged, Policy, Thresholds
 from bskim_export.runtime.windows import Window
 
 FILE = Path(__file__).with_name("keep_patterns.json")
@@ -127,7 +127,7 @@ def make_window(pattern: Pattern, model: Model, vocabulary: int, positions: int 
     return Window(ids, types, places, pattern.length, pattern.question_length, asked, pattern.may_leave, offsets, words)
 
 
-class Replay:
+class Replay(Policy):
     """A policy that drops of each window what was dropped when it was recorded, whatever the scores are.
 
     A block that was dropped at some depth is dropped behind the first predictor at that depth or deeper. Every
@@ -139,15 +139,16 @@ class Replay:
     """
 
     def __init__(self, patterns: Sequence[Pattern], setting: str, model: Model, skim_layers: Sequence[int]):
-        after = [_replayed(p, setting, model, skim_layers)[p.question_blocks :] for p in patterns]
-        self._after = np.concatenate(after)  # of every passage block of the batch, the layer after which it goes
+        self._after = [_replayed(p, setting, model, skim_layers) for p in patterns]
 
     def scores(self, layer: int) -> bool:
         return True
 
-    def keep(self, layer: int, window: np.ndarray, score: np.ndarray, initial: np.ndarray) -> np.ndarray:
-        # what is scored is what no earlier layer dropped, in the order of the batch
-        return self._after[self._after >= layer] > layer
+    def allowed(self, layer: int, judged: Judged) -> Judged:
+        stays = np.zeros_like(judged)
+        for row, after in zip(stays, self._after, strict=True):
+            row[: len(after)] = after > layer
+        return stays
 
 
 def _replayed(pattern: Pattern, setting: str, model: Model, skim_layers: Sequence[int]) -> npt.NDArray[np.int64]:

@@ -9,9 +9,14 @@ from rich.table import Table
 
 
 def print_table(
-    console: Console, rows: Sequence[dict[str, Any]], title: str, batch_size: int, over: str = "dense"
+    console: Console, rows: Sequence[dict[str, Any]], title: str, together: str, over: str = "dense"
 ) -> None:
-    """Print the rows; speed-ups are over the one that is called `over`."""
+    """Print the rows.
+
+    Args:
+        together: how windows run when many questions are asked at once
+        over: the row that speed-ups are over
+    """
     table = Table(title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
     headers = (
@@ -20,7 +25,7 @@ def print_table(
         "GMACs",
         "fewer\nMACs",
         "faster",
-        f"faster,\nbatch {batch_size}",
+        "faster,\nmany",
         "ms p50 / p95 / p99",
         "q/s",
     )
@@ -39,7 +44,7 @@ def print_table(
     console.print(table)
     console.print(
         f"GMACs: multiply-accumulates per question. Speed-ups (x): over the row '{over}'. ms: one question alone, text "
-        f"to answer. q/s: in batches of {batch_size} windows.",
+        f"to answer. Faster, many; q/s: many questions at once, {together}.",
         style="dim",
     )
     for row in rows:

@@ -1,4 +1,4 @@
-"""The cost of splitting: all stages and predictors with nothing dropped, against the model as one whole graph."""
+"""The cost of predictors and of what stands between stages: all of it with nothing dropped, against the dense graph."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -11,10 +11,13 @@ from bskim_export.runtime.runner import Runner
 from bskim_export.runtime.windows import Window
 
 
-def measure_overhead(runner: Runner, batches: Sequence[Sequence[Window]], repeats: int) -> float:
-    """Return the time of the staged model over that of the whole graph, minus 1: medians of each batch, summed."""
-    total = np.zeros(2)
+def measure_overhead(runners: Sequence[Runner], batches: Sequence[Sequence[Window]], repeats: int) -> list[float]:
+    """Return of each runner the time with every predictor over that of its dense graph, minus 1: medians of each batch,
+    summed, all taking turns."""
+    policies = (None, KeepSchedule([1.0]))
+    total = np.zeros((len(runners), len(policies)))
     for batch in batches:
-        ways = [partial(runner.run, batch, policy) for policy in (None, KeepSchedule([1.0]))]
-        total += np.median(interleaved(ways, repeats), axis=0)
-    return float(total[1] / total[0] - 1)
+        ways = [partial(runner.run, batch, policy) for runner in runners for policy in policies]
+        total += np.median(interleaved(ways, repeats), axis=0).reshape(total.shape)
+    overheads: list[float] = (total[:, 1] / total[:, 0] - 1).tolist()
+    return overheads

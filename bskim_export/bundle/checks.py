@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from bskim_export.bundle import tensors
+from bskim_export.bundle import single_graph, tensors
 from bskim_export.bundle.manifest import WINDOW_SCALES, EngineSet, Graph, Manifest, Model
 from bskim_export.bundle.manifest_file import REBUILD
 from bskim_export.errors import BundleError
@@ -78,6 +78,8 @@ def _faults(manifest: Manifest) -> Iterator[Fault]:
         yield "precision", f"expected one of {', '.join(tensors.HIDDEN_DTYPES)}, found '{manifest.precision[:40]}'"
     yield from _default_faults(manifest)
     yield from _stage_faults(manifest)
+    if manifest.single is not None:
+        yield from _single_faults(manifest, manifest.single)
     yield from _threshold_faults(manifest)
     yield from _file_faults(manifest)
     for i, engines in enumerate(manifest.engines):
@@ -205,6 +207,20 @@ def _graph_faults(
                 )
 
 
+def _single_faults(manifest: Manifest, graph: Graph) -> Iterator[Fault]:
+    layers = len(manifest.skim_layers)
+    if not layers or manifest.precision not in single_graph.CPU_PRECISIONS:
+        yield "single", f"a bundle without predictors, or in {manifest.precision}, has no single graph"
+    if graph.file != single_graph.FILE:
+        yield "single: file", f"expected '{single_graph.FILE}', found '{graph.file[:80]}'"
+    if graph.symmetric not in (None, symmetric_file(single_graph.FILE)):
+        yield "single: symmetric", f"expected null or '{symmetric_file(single_graph.FILE)}'"
+    if graph.inputs != single_graph.input_specs(layers):
+        yield "single: inputs", f"they are not those of a single graph of {layers} predictors"
+    if graph.outputs != single_graph.output_specs(layers):
+        yield "single: outputs", f"they are not those of a single graph of {layers} predictors"
+
+
 def _threshold_faults(manifest: Manifest) -> Iterator[Fault]:
     expected = set(manifest.skim_layers)
     sets = {"thresholds": manifest.thresholds}
@@ -222,7 +238,7 @@ def _threshold_faults(manifest: Manifest) -> Iterator[Fault]:
 
 def _file_faults(manifest: Manifest) -> Iterator[Fault]:
     loaded = {WEIGHTS, TOKENIZER}
-    for graph in manifest.graphs:
+    for graph in [*manifest.graphs, *([manifest.single] if manifest.single else [])]:
         loaded |= {graph.file, graph.standard}
     for name in sorted(loaded - manifest.files.keys()):
         yield "files", f"'{name}' is not listed, but the bundle needs it"

@@ -147,6 +147,8 @@ class Manifest:
 
     thresholds: of each layer that has a predictor, the keep probability from which a block stays
     document_thresholds: the same for questions of several windows; empty if `thresholds` serves both
+    single: stages and predictors joined to one graph, for runtimes that compile shapes that depend on data; None where
+        there is none
     defaults: how questions are run unless a call says otherwise
     files: the SHA-256 of each; those of compiled engines stand in `engines`
     """
@@ -161,6 +163,7 @@ class Manifest:
     versions: dict[str, str]
     engines: list[EngineSet] = field(default_factory=list)
     document_thresholds: dict[int, float] = field(default_factory=dict)
+    single: Graph | None = None
     format_version: int = FORMAT_VERSION
 
     @property
@@ -170,7 +173,7 @@ class Manifest:
 
     @property
     def graphs(self) -> list[Graph]:
-        """Return all graphs: stages and predictors in the order in which they run, then the dense one if it is not
-        among them."""
+        """Return all graphs but the single one: stages and predictors in the order in which they run, then the dense
+        one if it is not among them."""
         found = [g for s in self.stages for g in (s.graph, s.skim) if g is not None]
         return found if self.dense in found else [*found, self.dense]

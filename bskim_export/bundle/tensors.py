@@ -146,7 +146,7 @@ def fixed_sizes(model: Sizes) -> dict[str, int]:
 class TensorSpec:
     """A tensor of one graph, as manifest.json has it.
 
-    dtype: "int64", "float32", "float16" or "bfloat16"
+    dtype: "int64", "bool", "float32", "float16" or "bfloat16"
     axes: a number for a fixed size; for a dynamic one its name, or "width * 32" for so many times it
     """
 

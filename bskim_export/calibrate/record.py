@@ -6,7 +6,7 @@ From this record `simulate` predicts what any thresholds would do, without runni
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,8 @@ from bskim_export.data.question import Question
 from bskim_export.evaluate.loop import cut_windows
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.options import RunOptions
-from bskim_export.runtime.runner import WindowResult
+from bskim_export.runtime.policy import KeepSchedule
+from bskim_export.runtime.runner import NOT_JUDGED, WindowResult
 from bskim_export.runtime.windows import Window
 
 
@@ -96,32 +97,6 @@ class Record:
         )
 
 
-class KeepAll:
-    """A policy that keeps every block and remembers the keep probabilities of a batch.
-
-    Attributes:
-        seen: float32 [P] by layer, of the judged blocks of the batch, window by window
-    """
-
-    def __init__(self) -> None:
-        self.seen: dict[int, npt.NDArray[np.float32]] = {}
-
-    def scores(self, layer: int) -> bool:
-        """Return True: every predictor runs."""
-        return True
-
-    def keep(
-        self,
-        layer: int,
-        window: npt.NDArray[np.int64],
-        score: npt.NDArray[np.float32],
-        initial: npt.NDArray[np.int64],
-    ) -> npt.NDArray[np.bool_]:
-        """Return True for every block; see `Policy.keep`."""
-        self.seen[layer] = score.copy()
-        return np.ones(len(score), bool)
-
-
 def work_key(bundle: Bundle, questions: Sequence[Question], options: RunOptions) -> str:
     """Return a fingerprint of all that a record depends on: the bundle's files, the questions, the options."""
     texts = hashlib.sha256()
@@ -160,7 +135,7 @@ def _record_shard(answerer: Answerer, questions: Sequence[Question]) -> Arrays:
     size = model.block_size
     own = [cut_windows(answerer, q) for q in questions]
     flat = [w for windows in own for w in windows]
-    results, scores = _run(answerer, flat)
+    results = replace(answerer, policy=KeepSchedule([1.0])).run(flat)
     # What every block and window gives to the answers.
     mass = [_mass(window, result, size) for window, result in zip(flat, results, strict=True)]
     cls = [_cls(window, result, model.cls_token_id) for window, result in zip(flat, results, strict=True)]
@@ -181,7 +156,7 @@ def _record_shard(answerer: Answerer, questions: Sequence[Question]) -> Arrays:
         "question_blocks": np.array([x.question_blocks for x in flat]),
         "may_leave": np.array([x.may_leave for x in flat]),
         "judge_shared": np.array([x.judge_shared for x in flat]),
-        "scores": np.concatenate(scores, axis=1),
+        "scores": np.concatenate([_keep_probabilities(result) for result in results], axis=1),
         "mass": np.concatenate(mass),
         "cls": np.array(cls, np.float64),
         "gold": np.array(gold, np.int64).reshape(-1, 3),
@@ -189,25 +164,10 @@ def _record_shard(answerer: Answerer, questions: Sequence[Question]) -> Arrays:
     }
 
 
-def _run(answerer: Answerer, windows: Sequence[Window]) -> tuple[list[WindowResult], list[npt.NDArray[np.float32]]]:
-    """Return the dense result and the keep probabilities, float32 [L, blocks], of each window."""
-    size = answerer.runner.model.block_size
-    layers = answerer.runner.skim_layers
-    scores = [np.full((len(layers), len(w.input_ids) // size), np.inf, np.float32) for w in windows]
-    results: dict[int, WindowResult] = {}
-    # Windows of like length together, as the pipeline batches them.
-    order = sorted(range(len(windows)), key=lambda i: len(windows[i].input_ids))
-    for start in range(0, len(order), answerer.options.batch_size):
-        batch = order[start : start + answerer.options.batch_size]
-        policy = KeepAll()
-        results.update(zip(batch, answerer.runner.run([windows[i] for i in batch], policy), strict=True))
-        # The policy has seen the judged blocks of the whole batch, window by window.
-        judged = [scores[i].shape[1] - windows[i].unjudged_blocks for i in batch]
-        for i, end, count in zip(batch, np.cumsum(judged).tolist(), judged, strict=True):
-            for row, layer in enumerate(layers):
-                if layer in policy.seen:  # else no window of the batch has such a block
-                    scores[i][row, windows[i].unjudged_blocks :] = policy.seen[layer][end - count : end]
-    return [results[i] for i in range(len(windows))], scores
+def _keep_probabilities(result: WindowResult) -> npt.NDArray[np.float32]:
+    """Return float32 [L, K], infinite where no predictor judged the block: nothing refuses those."""
+    found = result.probabilities
+    return np.where(found == NOT_JUDGED, np.float32(np.inf), found)
 
 
 def _mass(window: Window, result: WindowResult, size: int) -> npt.NDArray[np.float64]:

@@ -16,7 +16,7 @@ from bskim_export.checkpoint.loading import Checkpoint, released_names
 from bskim_export.checkpoint.model_folder import WRITER, check_folder_is_ours, replace_model
 from bskim_export.checkpoint.tokenizer_files import tokenizer_json
 from bskim_export.errors import CheckpointError
-from bskim_export.model.skim_config import position_limit
+from bskim_export.model.skim_config import SkimConfig, position_limit
 
 _STATISTICS = ("running_mean", "running_var")
 """BatchNorm's variances may be too small for half precision."""
@@ -66,22 +66,35 @@ def publish(
             raise CheckpointError(f"There is no predictor for layers {unknown}; the model has some for {skim.layers}.")
         own = tuple(documents.get(i, 0) for i in skim.layers) if documents else ()
         skim = replace(skim, thresholds=tuple(thresholds.get(i, 0) for i in skim.layers), document_thresholds=own)
-    own_config = copy.deepcopy(model.config)
-    skim.write_to(own_config)
-    # As transformers saves it: values that are not the config class's defaults.
-    config = json.loads(own_config.to_json_string(use_diff=True))
-    config |= {"architectures": [type(model.backbone).__name__], "dtype": "float16" if half else "float32"}
-    tokenizer = tokenizer_json(checkpoint.tokenizer)
     weights = {n: _stored(n, v, half) for n, v in released_names(model).items()}
     replace_model(
         folder,
         {
             "model.safetensors": _ordered(save(weights, metadata={"format": "pt", "writer": WRITER})),
-            "tokenizer.json": tokenizer.encode(),
-            "tokenizer_config.json": _as_json(_tokenizer_config(tokenizer, own_config)),
-            "config.json": _as_json(config),
+            **describing_files(checkpoint, skim, "float16" if half else "float32"),
         },
     )
+
+
+def describing_files(checkpoint: Checkpoint, skim: SkimConfig, dtype: str) -> dict[str, bytes]:
+    """Return what stands beside a model's weights: tokenizer.json, tokenizer_config.json and config.json.
+
+    Args:
+        skim: what config.json says of predictors and thresholds
+        dtype: what it says of the weights
+    """
+    model = checkpoint.model
+    own_config = copy.deepcopy(model.config)
+    skim.write_to(own_config)
+    # As transformers saves it: values that are not the config class's defaults.
+    config = json.loads(own_config.to_json_string(use_diff=True))
+    config |= {"architectures": [type(model.backbone).__name__], "dtype": dtype}
+    tokenizer = tokenizer_json(checkpoint.tokenizer)
+    return {
+        "tokenizer.json": tokenizer.encode(),
+        "tokenizer_config.json": as_json(_tokenizer_config(tokenizer, own_config)),
+        "config.json": as_json(config),
+    }
 
 
 def _tokenizer_config(tokenizer: str, config: Any) -> dict[str, Any]:
@@ -118,7 +131,8 @@ def _ordered(weights: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header + weights[end:]
 
 
-def _as_json(value: dict[str, Any]) -> bytes:
+def as_json(value: dict[str, Any]) -> bytes:
+    """Return a JSON file as the Hub's are written."""
     return (json.dumps(value, indent=2) + "\n").encode()
 
 

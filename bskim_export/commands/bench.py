@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     "--keep-schedule",
     metavar="1,0.5,0.3",
     callback=parse_numbers(float),
-    help="Impose the share of each window's passage blocks kept after each layer, best-scored first (the "
+    help="Impose the share of each window's passage blocks kept after each layer, the first ones (the "
     "last share serves all later layers). Measures speed only: the answers mean nothing.",
 )
 @click.option("--baseline", type=Named(), metavar="BUNDLE", help="Another bundle, say of a finer "
@@ -156,7 +156,9 @@ def main(
     }
 
     def show() -> None:
-        _show(report, dataset, batch_size, over.name, backend, keep_schedule)
+        alone = pipeline.runner.alone
+        together = "windows side by side, a core each" if alone else f"in batches of {batch_size} windows"
+        _show(report, dataset, together, over.name, backend, keep_schedule)
 
     deliver(show, lambda: write_report(json_path, report))
 
@@ -164,7 +166,7 @@ def main(
 def _show(
     report: dict[str, Any],
     dataset: str,
-    batch_size: int,
+    together: str,
     over: str,
     backend: "Backend",
     keep_schedule: list[float] | None,
@@ -174,7 +176,7 @@ def _show(
     graphs = "" if report["graphs"] == "fp32" else f"graphs in {report['graphs']}, "
     where = f"{graphs}{backend.name} {backend.precision}, {backend.threads} threads"
     title = f"{report['model']} on {dataset}, {report['dataset']['questions']} questions, {where}"
-    print_table(console, report["rows"], title, batch_size, over)
+    print_table(console, report["rows"], title, together, over)
     console.print(
         "Counted as the paper counts, against windows padded to 512: "
         f"{report['speedup_macs_over_padded_512']:.2f}x fewer MACs, most of it for padding."

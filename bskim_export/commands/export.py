@@ -9,7 +9,7 @@ import click
 
 from bskim_export.commands.common import command, needs_extra, parse_capability, parse_numbers, progress_bar
 from bskim_export.commands.terminal import busy, console
-from bskim_export.commands.types import BundleToWrite, Real, Whole
+from bskim_export.commands.types import Named, Real, Whole
 from bskim_export.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
@@ -41,11 +41,13 @@ def list_backends(context: click.Context, parameter: click.Parameter, wanted: bo
 @click.argument("model")
 @click.option(
     "--out",
-    type=BundleToWrite(),
-    default="engines",
-    show_default=True,
-    help="Directory to write the bundle to. A bundle that is there is replaced, in one step.",
+    type=Named(),
+    help="Directory to write the bundle to. A bundle that is there is replaced, in one step.  [default: engines; with "
+    "--layout single: model.onnx]",
 )
+@click.option("--layout", type=click.Choice(["bundle", "single"]), default="bundle", show_default=True,
+              help="single writes one ONNX file instead, which skims by itself in any runtime, tokenizer and config "
+              "beside it.")  # fmt: skip
 @click.option(
     "--skim-layers",
     metavar="0,2,4",
@@ -94,7 +96,8 @@ def list_backends(context: click.Context, parameter: click.Parameter, wanted: bo
               help="Say which backends are installed, and how to get the others, and exit.")  # fmt: skip
 def main(
     model: str,
-    out: Path,
+    out: Path | None,
+    layout: str,
     skim_layers: list[int] | None,
     threshold: float | None,
     max_seq_len: int | None,
@@ -120,17 +123,24 @@ def main(
       bskim-export model.pt --out engines/ --skim-layers 1,3,5
       bskim-export model.pt --out engines/ --precision fp16 --backend tensorrt-rtx --compute-capability 8.9
       bskim-export deepset/bert-base-cased-squad2 --out dense/
+      bskim-export model.pt --layout single --out skimming/model.onnx
     """
+    out = out or Path("model.onnx" if layout == "single" else "engines")
     with needs_extra("export", "bskim-export"):
         from bskim_export.checkpoint.loading import load_checkpoint
         from bskim_export.export.exporter import export_bundle
         from bskim_export.export.int8.recipe import Int8Calibration, load_int8_recipe
         from bskim_export.export.parity import limits_for
+        from bskim_export.export.single.standalone import check_standalone, export_standalone
     from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 
+    from bskim_export.bundle.directory import check_target
     from bskim_export.data.question import sample
     from bskim_export.data.squad import load_squad
 
+    (check_standalone if layout == "single" else check_target)(out)
+    if layout == "single" and (precision != "fp32" or backend_name):
+        raise InputError("--layout single writes fp32, for any runtime: pass neither --precision nor --backend.")
     limits = limits_for(precision, max_block_change, max_answer_change, max_f1_drop)
     if compute_capability and not backend_name:
         raise InputError("--compute-capability names the GPUs to compile for; pass --backend tensorrt-rtx with it.")
@@ -156,6 +166,13 @@ def main(
                 tasks[what] = bar.add_task(what, total=total)
             bar.update(tasks[what], completed=done, total=total)
 
+        if layout == "single":
+            compared = export_standalone(checkpoint, out, questions=questions, progress=progress)
+            console.print(
+                f"Wrote {out}: it skims by itself after layers {list(layers)}. On {compared} questions its blocks and "
+                "answers are those of the bundle, and the bundle's those of PyTorch."
+            )
+            return
         manifest, parity = export_bundle(
             checkpoint,
             out,

@@ -1,4 +1,4 @@
-"""bskim overhead: the cost of splitting a model into stages."""
+"""bskim overhead: the cost of predictors and of what stands between stages."""
 
 from pathlib import Path
 
@@ -16,19 +16,23 @@ from bskim_export.commands.types import Whole
 @click.option("--repeats", type=Whole(min=1), default=7, show_default=True, help="Runs of each batch.")
 @backend_options
 def main(bundle: Path, count: int, repeats: int, threads: int | None, precision: str, backend_name: str | None) -> None:
-    """Print how much slower the stages of BUNDLE (default: engines/) are than one whole graph when nothing is
-    dropped."""
+    """Print how much slower the single graph of BUNDLE (default: engines/) and its stages are than the dense graph
+    when nothing is dropped."""
     from bskim_export.bench.staging_overhead import measure_overhead
     from bskim_export.data.question import sample
     from bskim_export.data.squad import load_squad
+    from bskim_export.runtime.orchestrator import Orchestrator
     from bskim_export.runtime.pipeline import QAPipeline
+    from bskim_export.runtime.runner import Runner
 
-    answerer = QAPipeline(bundle, backend=open_for(bundle, backend_name, threads, precision)).answerer()
+    pipeline = QAPipeline(bundle, backend=open_for(bundle, backend_name, threads, precision))
+    answerer = pipeline.answerer()
     windows = [w for q in sample(load_squad(), count) for w in answerer.windows(q.question, q.context)]
     windows = sorted(windows[:count], key=lambda w: len(w.input_ids))
+    runners: dict[str, Runner] = {"staged": Orchestrator(pipeline.bundle, pipeline.backend)}
+    if pipeline.runner.alone:
+        runners = {"single graph": pipeline.runner} | runners
     for size in (1, 8):
         batches = [windows[i : i + size] for i in range(0, len(windows), size)]
-        overhead = measure_overhead(answerer.runner, batches, repeats)
-        console.print(
-            f"batch {size}: staged with every predictor, nothing dropped: {overhead:+.1%} over one whole graph"
-        )
+        for name, overhead in zip(runners, measure_overhead(list(runners.values()), batches, repeats), strict=True):
+            console.print(f"{size} at a time, every predictor, nothing dropped, {name}: {overhead:+.1%} over dense")

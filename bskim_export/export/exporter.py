@@ -22,6 +22,7 @@ from bskim_export.bundle.checks import DENSE, TOKENIZER, WEIGHTS, predictor_file
 from bskim_export.bundle.directory import atomic_directory, check_target
 from bskim_export.bundle.integrity import hash_file
 from bskim_export.bundle.manifest import EngineSet, Graph, Manifest, RunDefaults, Stage
+from bskim_export.bundle.single_graph import CPU_PRECISIONS
 from bskim_export.bundle.tensors import PREDICTOR_OUTPUTS, specify_all
 from bskim_export.checkpoint.loading import Checkpoint
 from bskim_export.data.question import Question, sample
@@ -34,9 +35,12 @@ from bskim_export.export.int8.recipe import Int8Calibration, Int8Recipe
 from bskim_export.export.onnx_graph import example_inputs, sharing
 from bskim_export.export.parity import Limits, Parity, limits_for, measure_parity, require_parity, require_questions
 from bskim_export.export.precision import PRECISIONS, in_precision
+from bskim_export.export.single.proof import require_same
+from bskim_export.export.single.skim_graph import write_single
 from bskim_export.export.stages import StageModule, make_dense, make_stages
 from bskim_export.export.weights import WeightStore
 from bskim_export.runtime.options import RunOptions
+from bskim_export.runtime.orchestrator import Orchestrator
 from bskim_export.runtime.pipeline import QAPipeline
 from bskim_export.runtime.windows import WindowMaker
 
@@ -122,9 +126,13 @@ def _measure(bundle: Bundle, checkpoint: Checkpoint, questions: Sequence[Questio
     pipeline = QAPipeline(bundle, backend=backend)
     done = count(1)
     progress(MEASURING_PARITY, 0, len(questions))
-    return measure_parity(
+    parity = measure_parity(
         pipeline, checkpoint.model, questions, lambda: progress(MEASURING_PARITY, next(done), len(questions))
     )
+    if bundle.manifest.single is not None:
+        # What was compared with PyTorch is the single graph; others run its stages one by one.
+        require_same(pipeline.answerer(), Orchestrator(bundle, backend), questions)
+    return parity
 
 
 def _megabytes(checkpoint: Checkpoint, precision: str, engines: Sequence[EngineSet]) -> int:
@@ -185,8 +193,6 @@ def _write(
             whole = make_dense(model)
             dense = write(("dense",), whole, whole.outputs, DENSE)
     progress(EXPORTING, total, total)
-    # The manifest comes last: it has the hash of every other file.
-    files = [WEIGHTS, TOKENIZER, *writer.files]
     manifest = Manifest(
         model=description,
         dense=dense,
@@ -195,14 +201,20 @@ def _write(
         document_thresholds=dict(zip(layers, map(float, model.skim.document_thresholds), strict=False)),
         defaults=defaults or RunDefaults.of_length(description.max_seq_len, checkpoint.model.skim.window_scale),
         precision=precision,
-        files={name: hash_file(folder / name) for name in files},
+        files={},
         versions={
             "bskim-export": bskim_export.__version__,
             "python": platform.python_version(),
             **{name: version(name) for name in ("torch", "transformers", "onnx", "onnxscript")},
         },
     )
-    return Bundle.create(folder, manifest)
+    # Stages and predictors joined; then the manifest, which has the hash of every other file.
+    single = None
+    joined: list[str] = []
+    if layers and precision in CPU_PRECISIONS:
+        single, joined = write_single(folder, manifest)
+    files = {name: hash_file(folder / name) for name in [WEIGHTS, TOKENIZER, *writer.files, *joined]}
+    return Bundle.create(folder, replace(manifest, single=single, files=files))
 
 
 def _kind(stage: StageModule) -> tuple[object, ...]:

@@ -13,7 +13,7 @@ from bskim_export.errors import InputError
 from bskim_export.model.qa import BlockSkimForQuestionAnswering, ReferenceOutput
 from bskim_export.runtime.leaving import leaves
 from bskim_export.runtime.policy import Policy, Thresholds
-from bskim_export.runtime.runner import WindowResult
+from bskim_export.runtime.runner import NOT_JUDGED, WindowResult
 from bskim_export.runtime.windows import Window
 
 TIE = 1e-4
@@ -40,6 +40,8 @@ class TorchReference:
         model: in fp32, in evaluation mode
         description: the same model, as the runtime knows it
     """
+
+    alone = True
 
     def __init__(self, model: BlockSkimForQuestionAnswering, description: Model):
         self._model = model
@@ -76,35 +78,29 @@ class TorchReference:
             tie=near_tie(out, unjudged, thresholds),
             scored=all(math.isfinite(p) for judged in out.scores.values() for p in judged.values()),
         )
-        result.keep_probability = np.ones(blocks, np.float32)
-        for judged in out.scores.values():
-            for block, probability in judged.items():
-                if not unjudged[block]:
-                    result.keep_probability[block] = probability
+        result.probabilities = np.full((len(self.skim_layers), blocks), NOT_JUDGED)
         # The reference itself knows of no leaving: it only drops blocks.
         may_leave = np.array(window.may_leave and protected is None)
         count = np.array(int((~unjudged).sum()))
         for layer, scores in out.scores.items():
+            row = self.skim_layers.index(layer)
             judged = {b: -math.inf if math.isnan(p) else p for b, p in scores.items() if not unjudged[b]}
+            result.probabilities[row, list(judged)] = list(judged.values())
             remaining = np.array(sum(p >= np.float32(thresholds[layer]) for p in judged.values()))
             if judged and leaves(may_leave, count, remaining):
-                _leave(result, layer, judged)
+                _leave(result, layer, row)
                 break
         return result
 
 
-def _leave(result: ReferenceResult, layer: int, judged: Mapping[int, float]) -> None:
+def _leave(result: ReferenceResult, layer: int, row: int) -> None:
     """Let a window leave after a layer that refuses all that is left of it, and its question blocks with it.
 
     Args:
-        judged: the keep probabilities of the blocks that the layer judges
+        row: of the layer, in the result's keep probabilities
     """
-    result.left = True
-    result.best_block = max(judged, key=lambda block: judged[block])
-    result.best_score = judged[result.best_block]
+    result.leave(row)
     result.dropped_after = np.minimum(result.dropped_after, layer).astype(np.int16)
-    for block, probability in judged.items():
-        result.keep_probability[block] = probability
     result.start_logits[:] = -np.inf
     result.end_logits[:] = -np.inf
 

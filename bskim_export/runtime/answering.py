@@ -69,18 +69,19 @@ class Answerer:
             protected: for each window a passage block that must stay, or None
             chosen: for each window the only blocks that may go beyond the first predictor; default: all
         """
-        # Windows of like length together: the attention grid is as wide as its longest window.
+        # Windows of like length together: the attention grid is as wide as its longest window, and of windows side by
+        # side none should be long and last.
         order = sorted(range(len(windows)), key=lambda i: len(windows[i].input_ids))
         results: dict[int, WindowResult] = {}
-        size = self.options.batch_size
-        for start in range(0, len(order), size):
+        size = len(order) if self.runner.alone else self.options.batch_size
+        for start in range(0, len(order), size or 1):
             part = order[start : start + size]
             stays = None if protected is None else [protected[i] for i in part]
             batch = [windows[i] for i in part]
             policy = self.policy
             if chosen is not None and policy is not None:
                 first = self.scored_layers[0]
-                policy = Limited(policy, first, [chosen[i] for i in part], batch, stays or [None] * len(part))
+                policy = Limited(policy, first, [chosen[i] for i in part])
             done = self.runner.run(batch, policy, stays)
             results.update(zip(part, done, strict=True))
         return [results[i] for i in range(len(windows))]

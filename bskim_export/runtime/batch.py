@@ -12,8 +12,8 @@ from bskim_export.bundle.manifest import Model
 from bskim_export.bundle.tensors import TOKEN_INPUTS
 from bskim_export.errors import BundleError
 from bskim_export.runtime.leaving import leaves
-from bskim_export.runtime.policy import Policy
-from bskim_export.runtime.runner import WindowResult
+from bskim_export.runtime.policy import Policy, reaches
+from bskim_export.runtime.runner import NOT_JUDGED, WindowResult
 from bskim_export.runtime.windows import Window
 
 
@@ -29,6 +29,7 @@ class Batch:
         model: shapes
         backend: its tensors are what `tokens` and `layout` return
         wanted: names of the inputs that the graphs take
+        layers: those that have a predictor
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Batch:
         model: Model,
         backend: Backend,
         wanted: Collection[str],
+        layers: Sequence[int] = (),
     ):
         self._inputs = windows
         self._size = model.block_size
@@ -56,6 +58,8 @@ class Batch:
         unjudged = np.array([w.unjudged_blocks for w in windows])
         self._judged = (self._block >= unjudged[self._window]) & (self._block != stays[self._window])
         self._initial = np.bincount(self._window[self._judged], minlength=len(windows))
+        self._began = np.zeros((len(windows), counts.max()), bool)
+        self._began[self._window, self._block] = self._judged
         self._may_leave = np.array([w.may_leave for w in windows]) & (stays < 0)
         # Which positions hold a token, and which of them one of the question.
         positions = self._block[:, None] * self._size + np.arange(self._size)
@@ -63,9 +67,10 @@ class Batch:
         self._mask = np.where(positions < lengths[self._window, None], np.float32(0), MASKED)
         asked = np.array([w.question_length for w in windows])
         self._question = positions < asked[self._window, None]
-        self._probability = np.ones((len(windows), counts.max()), np.float32)
+        self._layers = layers
+        self._probability = np.full((len(windows), len(layers), counts.max()), NOT_JUDGED)
         self.results = [
-            _nothing_dropped(int(c), self._size, row) for c, row in zip(counts, self._probability, strict=True)
+            _nothing_dropped(int(c), self._size, found) for c, found in zip(counts, self._probability, strict=True)
         ]
         self._steady: dict[str, Any] = {}
         self._layout: dict[str, Any] = {}
@@ -102,11 +107,16 @@ class Batch:
         Raises:
             BundleError: some are not numbers.
         """
-        _require_numbers(score, f"keep probabilities after layer {layer}")
+        require_numbers(score, f"keep probabilities after layer {layer}")
         scored = self._scored
         window = self._window[scored]
-        self._probability[window, self._block[scored]] = score
-        stay = policy.keep(layer, window, score, self._initial[window])
+        block = self._block[scored]
+        row = self._layers.index(layer)
+        self._probability[window, row, block] = score
+        stay = reaches(score, policy.threshold(layer))
+        allowed = policy.allowed(layer, self._began)
+        if allowed is not None:
+            stay &= allowed[window, block]
         if stay.all():
             return
         keep = np.ones(self.live, bool)
@@ -116,7 +126,7 @@ class Batch:
         remaining = np.bincount(window[stay], minlength=len(self._inputs))
         leaving = there & leaves(self._may_leave, self._initial, remaining)
         for w in np.flatnonzero(leaving).tolist():
-            self._note_best(w, self._block[scored[window == w]], score[window == w])
+            self.results[w].leave(row)
         if leaving.any():
             keep &= ~leaving[self._window]
         elif keep.all():
@@ -143,19 +153,13 @@ class Batch:
         """
         start = self._backend.to_host(outputs["start_logits"])
         end = self._backend.to_host(outputs["end_logits"])
-        _require_numbers(start, "start_logits")
-        _require_numbers(end, "end_logits")
+        require_numbers(start, "start_logits")
+        require_numbers(end, "end_logits")
         for i, (w, block) in enumerate(zip(self._window.tolist(), self._block.tolist(), strict=True)):
             place = slice(block * self._size, (block + 1) * self._size)
             self.results[w].start_logits[place] = start[i]
             self.results[w].end_logits[place] = end[i]
         return self.results
-
-    def _note_best(self, w: int, block: npt.NDArray[np.int64], score: npt.NDArray[np.float32]) -> None:
-        best = int(np.argmax(score))
-        self.results[w].left = True
-        self.results[w].best_block = int(block[best])
-        self.results[w].best_score = float(score[best])
 
     def _arrange(self) -> None:
         """Lay the live blocks out anew."""
@@ -183,7 +187,7 @@ class Batch:
         return {name: self._backend.to_device(a) for name, a in arrays.items() if name in self._wanted}
 
 
-def _require_numbers(values: npt.NDArray[np.float32], what: str) -> None:
+def require_numbers(values: npt.NDArray[np.float32], what: str) -> None:
     """Raise BundleError if a value is NaN or infinite: every comparison with it would be false, in silence."""
     if not np.isfinite(values).all():
         raise BundleError(
@@ -192,10 +196,10 @@ def _require_numbers(values: npt.NDArray[np.float32], what: str) -> None:
         )
 
 
-def _nothing_dropped(blocks: int, size: int, probability: npt.NDArray[np.float32]) -> WindowResult:
+def _nothing_dropped(blocks: int, size: int, probabilities: npt.NDArray[np.float32]) -> WindowResult:
     return WindowResult(
         np.full(blocks * size, -np.inf, np.float32),
         np.full(blocks * size, -np.inf, np.float32),
         np.full(blocks, KEPT, np.int16),
-        keep_probability=probability[:blocks],
+        probabilities=probabilities[:, :blocks],
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bskim_export.runtime.policy import Policy
+from bskim_export.runtime.policy import Judged, Policy
 from bskim_export.runtime.windows import Window
 
 Chosen = npt.NDArray[np.bool_]
@@ -34,7 +34,7 @@ class Again:
     chosen: Chosen | None = None
 
 
-class Scout:
+class Scout(Policy):
     """The policy of the first run: nothing goes beyond the first predictor.
 
     Args:
@@ -48,59 +48,42 @@ class Scout:
         """Return whether this is the layer."""
         return layer == self._layer
 
-    def keep(
-        self,
-        layer: int,
-        window: npt.NDArray[np.int64],
-        score: npt.NDArray[np.float32],
-        initial: npt.NDArray[np.int64],
-    ) -> npt.NDArray[np.bool_]:
-        """Return False for every block; see `Policy.keep`."""
-        return np.zeros(len(score), bool)
+    def allowed(self, layer: int, judged: Judged) -> Judged:
+        """Return False for every block; see `Policy.allowed`."""
+        return np.zeros_like(judged)
 
 
-class Limited:
+class Limited(Policy):
     """The policy of the second run: at the first predictor only chosen blocks stay, if another policy keeps them too.
 
     Args:
         policy: decides at all layers
         layer: the first that it scores
         chosen: of each window of the batch, the blocks that may stay
-        windows, protected: of the batch, as the runner gets them
     """
 
-    def __init__(
-        self,
-        policy: Policy,
-        layer: int,
-        chosen: Sequence[Chosen],
-        windows: Sequence[Window],
-        protected: Sequence[int | None],
-    ):
+    def __init__(self, policy: Policy, layer: int, chosen: Sequence[Chosen]):
         self._policy = policy
         self._layer = layer
-        own = []
-        for blocks, window, block in zip(chosen, windows, protected, strict=True):
-            judged = np.arange(len(blocks)) >= window.unjudged_blocks
-            if block is not None:
-                judged[block] = False
-            own.append(blocks[judged])
-        self._chosen = np.concatenate(own)
+        self._chosen = chosen
 
     def scores(self, layer: int) -> bool:
         """Return whether the other policy scores this layer."""
         return self._policy.scores(layer)
 
-    def keep(
-        self,
-        layer: int,
-        window: npt.NDArray[np.int64],
-        score: npt.NDArray[np.float32],
-        initial: npt.NDArray[np.int64],
-    ) -> npt.NDArray[np.bool_]:
-        """Return which blocks stay; see `Policy.keep`. At the first predictor, all that are judged are still there."""
-        stay = self._policy.keep(layer, window, score, initial)
-        return stay & self._chosen if layer == self._layer else stay
+    def threshold(self, layer: int) -> float:
+        """Return the other policy's threshold."""
+        return self._policy.threshold(layer)
+
+    def allowed(self, layer: int, judged: Judged) -> Judged | None:
+        """Return which blocks may stay; see `Policy.allowed`."""
+        others = self._policy.allowed(layer, judged)
+        if layer != self._layer:
+            return others
+        own = np.zeros_like(judged)
+        for row, blocks in zip(own, self._chosen, strict=True):
+            row[: len(blocks)] = blocks
+        return own if others is None else own & others
 
 
 def choose_blocks(

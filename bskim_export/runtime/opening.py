@@ -11,6 +11,8 @@ from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.checks import TOKENIZER
 from bskim_export.bundle.integrity import RECOPY
 from bskim_export.errors import BundleError, InputError, is_fault
+from bskim_export.runtime.orchestrator import Orchestrator
+from bskim_export.runtime.single import SingleRunner
 
 log = logging.getLogger("bskim_export")
 
@@ -37,6 +39,14 @@ def find_backend(
     chosen, why = choose_backend(bundle.manifest, threads)
     log.info("%s runs '%s': %s.", chosen.name, bundle.folder, why)
     return chosen, why
+
+
+def make_runner(bundle: Bundle, backend: Backend) -> SingleRunner | Orchestrator:
+    """Return what runs a bundle's windows: its single graph where there is one and the backend compiles it, else its
+    stages."""
+    if bundle.manifest.single is not None and backend.runs_single:
+        return SingleRunner(bundle, backend)
+    return Orchestrator(bundle, backend)
 
 
 def read_tokenizer(bundle: Bundle) -> Tokenizer:

@@ -14,9 +14,8 @@ from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.arguments import Example, parse_call
 from bskim_export.runtime.asked import Asked, Passage, read_passages
 from bskim_export.runtime.asking import ask_all, shown_progress
-from bskim_export.runtime.opening import find_backend, read_tokenizer
+from bskim_export.runtime.opening import find_backend, make_runner, read_tokenizer
 from bskim_export.runtime.options import BATCH_SIZE, GivenOptions, RunOptions, check_count, check_flag
-from bskim_export.runtime.orchestrator import Orchestrator
 from bskim_export.runtime.policy import Policy, Thresholds, check_threshold
 from bskim_export.runtime.pruning import Pruning
 from bskim_export.runtime.scoring import Answer
@@ -55,7 +54,7 @@ class QAPipeline(Pruning):
         bundle: the open bundle
         backend: runs its graphs
         backend_reason: says why it is this backend
-        orchestrator: runs its stages
+        runner: runs its windows
         policy: its thresholds, or the one that was passed
 
     Raises:
@@ -98,9 +97,9 @@ class QAPipeline(Pruning):
         self._threads = threads if isinstance(backend, str) or backend is None else backend.threads
         self.backend, self.backend_reason = find_backend(self.bundle, backend, threads, precision)
         self.maker = WindowMaker(read_tokenizer(self.bundle), self.bundle.model)
-        self.orchestrator = Orchestrator(self.bundle, self.backend)
+        self.runner = make_runner(self.bundle, self.backend)
         skims = any(self.policy.scores(layer) for layer in self.bundle.skim_layers)
-        self.orchestrator.load(dense=not skims, skim=skims)
+        self.runner.load(dense=not skims, skim=skims)
 
     def options(self, top_k: int = 1, **given: Unpack[GivenOptions]) -> RunOptions:
         """Return the settings of a run: the bundle's defaults, but for those that are given. See RunOptions."""
@@ -113,7 +112,7 @@ class QAPipeline(Pruning):
         """Return this pipeline's parts at some settings; default: the bundle's own."""
         if self._closed:
             raise InputError("This QAPipeline was closed. Open another.")
-        return Answerer(self.maker, self.orchestrator, self.policy, options or self.options())
+        return Answerer(self.maker, self.runner, self.policy, options or self.options())
 
     @overload
     def run(self, *, question: str, context: str, top_k: Literal[1] = 1, **options: Unpack[CallOptions]) -> Answer: ...
@@ -238,14 +237,16 @@ class QAPipeline(Pruning):
         """
         answerer = self.answerer()
         size = self.bundle.model.block_size
-        for length in range(size, answerer.options.max_seq_len + 1, size):
-            window = self.maker("a", "a " * length, length, 0)[0]
+        lengths = range(size, answerer.options.max_seq_len + 1, size)
+        windows = [self.maker("a", "a " * length, length, 0)[0] for length in lengths]
+        for window in windows:
             answerer.runner.run([window], self.policy)
+        answerer.run(windows)
 
     def close(self) -> None:
         """Let go of the engines and their memory. Calls that run now end as usual; later ones are refused."""
         self._closed = True
-        self.orchestrator.unload()
+        self.runner.unload()
 
     def __enter__(self) -> Self:
         return self

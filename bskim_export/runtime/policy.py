@@ -1,31 +1,41 @@
-"""Who stays: turns keep probabilities into kept blocks."""
+"""Who stays: which blocks a threshold refuses, and which ones whoever imposes a pattern.
+
+A policy is data, known before anything runs: so a graph can apply it as well as the host.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from bskim_export.blocks import runs
 from bskim_export.errors import InputError
+
+Judged = npt.NDArray[np.bool_]
+"""bool [B, K]: the blocks of a batch that predictors judge, of those that the windows begin with."""
 
 
 class Policy(Protocol):
-    """Decides after each layer which of the scored passage blocks stay."""
+    """Decides after each layer which of the judged blocks stay: those that reach its threshold and are allowed to."""
 
     def scores(self, layer: int) -> bool:
         """Return whether this layer's predictor must run at all."""
 
-    def keep(self, layer: int, window: np.ndarray, score: np.ndarray, initial: np.ndarray) -> np.ndarray:
-        """Return bool [P], which blocks stay.
+    def threshold(self, layer: int) -> float:
+        """Return the keep probability from which a block stays, of a layer that is scored. 0 keeps all."""
+        return 0.0
+
+    def allowed(self, layer: int, judged: Judged) -> Judged | None:
+        """Return bool [B, K], the blocks that may stay after a layer that is scored; others are refused, however sure
+        its predictor is. None allows all.
 
         Args:
-            window: int [P], non-decreasing, the window of each scored block
-            score: float32 [P], keep probabilities
-            initial: int [P], how many passage blocks that window began with
+            judged: see `Judged`; what is said of other blocks is ignored
         """
+        return None
 
 
-class Thresholds:
+class Thresholds(Policy):
     """A passage block stays if its keep probability is at least its layer's threshold. 0 keeps all.
 
     Args:
@@ -45,13 +55,13 @@ class Thresholds:
     def scores(self, layer: int) -> bool:
         return self.by_layer.get(layer, 0.0) > 0
 
-    def keep(self, layer: int, window: np.ndarray, score: np.ndarray, initial: np.ndarray) -> np.ndarray:
-        return score >= np.float32(self.by_layer[layer])
+    def threshold(self, layer: int) -> float:
+        return self.by_layer[layer]
 
 
-class KeepSchedule:
-    """An imposed pattern, to measure speed: after layer i, the `shares[i]` best-scored of the passage blocks that a
-    window began with stay (at least one; the last share serves all later layers). Its answers mean nothing.
+class KeepSchedule(Policy):
+    """An imposed pattern, to measure speed: after layer i, the first `shares[i]` of the judged blocks that a window
+    began with stay (at least one; the last share serves all later layers). Its answers mean nothing.
 
     Raises:
         InputError: no shares, or one outside 0 to 1.
@@ -65,16 +75,24 @@ class KeepSchedule:
     def scores(self, layer: int) -> bool:
         return True
 
-    def keep(self, layer: int, window: np.ndarray, score: np.ndarray, initial: np.ndarray) -> np.ndarray:
+    def allowed(self, layer: int, judged: Judged) -> Judged | None:
         share = self.shares[min(layer, len(self.shares) - 1)]
         if share == 1:
-            return np.ones(len(score), bool)
-        order = np.lexsort((-score, window))
-        first, counts = runs(window[order])
-        rank = np.arange(len(order)) - np.repeat(first, counts)
-        keep = np.empty(len(order), bool)
-        keep[order] = rank < np.maximum(1, np.ceil(share * initial[order] - 1e-9))
-        return keep
+            return None
+        most = np.maximum(1, np.ceil(share * judged.sum(1, keepdims=True) - 1e-9))
+        first: Judged = judged & (judged.cumsum(1) <= most)
+        return first
+
+
+def reaches(probability: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.bool_]:
+    """Return which keep probabilities reach a threshold, compared as float32, as graphs do.
+
+    Example:
+        >>> reaches(np.array([0.1, 0.09], np.float32), 0.1).tolist()
+        [True, False]
+    """
+    found: npt.NDArray[np.bool_] = probability >= np.float32(threshold)
+    return found
 
 
 def for_documents(policy: Policy | None) -> Policy | None:

@@ -36,6 +36,8 @@ class DenseRunner:
         collator: makes the model's inputs
     """
 
+    alone = False
+
     def __init__(self, model: BlockSkimForQuestionAnswering, description: Model, collator: Collator):
         self.model = description
         self.skim_layers = model.skim.layers

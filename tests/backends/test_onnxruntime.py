@@ -120,7 +120,7 @@ def test_what_is_loaded_later_is_checked_again(tiny_bundle, tmp_path):
         (folder / file).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         os.utime(folder / file, ns=(times.st_atime_ns, times.st_mtime_ns))  # nothing but its content tells
         with pytest.raises(BundleError, match=f"{file}' is damaged"):
-            qa.orchestrator.load(dense=True, skim=False)
+            qa.runner.load(dense=True, skim=False)
         (folder / file).write_bytes(content)
 
 

@@ -33,7 +33,7 @@ def mixed(patterns) -> list[Pattern]:
 def replayed(bundle, batch, setting):
     qa = QAPipeline(bundle, threshold=0)
     windows = [make_window(p, qa.bundle.model, 100) for p in batch]
-    return qa.orchestrator.run(windows, Replay(batch, setting, qa.bundle.model, qa.bundle.skim_layers))
+    return qa.runner.run(windows, Replay(batch, setting, qa.bundle.model, qa.bundle.skim_layers))
 
 
 def replayed_after(pattern: Pattern, setting: str, layers: list[int], num_layers: int) -> list[int]:

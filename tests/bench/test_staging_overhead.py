@@ -23,7 +23,7 @@ def test_the_overhead_is_of_medians_summed_over_batches(monkeypatch):
         return np.array(next(timings), float)
 
     monkeypatch.setattr(staging_overhead, "interleaved", interleaved)
-    assert measure_overhead(Runner(), ["a", "b"], 3) == pytest.approx(1.0)
+    assert measure_overhead([Runner()], ["a", "b"], 3) == pytest.approx([1.0])
     assert [batch for batch, _ in ran] == ["a", "a", "b", "b"]
     assert [policy is None for _, policy in ran] == [True, False, True, False]
 
@@ -37,7 +37,7 @@ def test_the_stages_run_all_predictors_and_drop_nothing(tiny_bundle, squad):
         def run(self, batch, policy):
             outcomes.append((policy, answerer.runner.run(batch, policy)))
 
-    measure_overhead(Runner(), [windows], 1)
+    measure_overhead([Runner()], [windows], 1)
     for policy, results in outcomes:
         assert policy is None or all(policy.scores(layer) for layer in range(3))
         assert all((r.dropped_after == KEPT).all() for r in results)

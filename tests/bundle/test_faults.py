@@ -230,17 +230,32 @@ def test_a_pipeline_never_mixes_the_graphs_of_two_bundles(name, checkpoints, pai
     assert qa(**ASKED) == before  # what it has loaded serves on
     windows = windows_of(checkpoints[0], sample(squad, 1))
     with pytest.raises(BundleError, match=r"was replaced or changed after it was opened\. Start again"):
-        qa.orchestrator.run(windows, None)  # dense.onnx was not needed so far
+        qa.runner.run(windows, None)  # dense.onnx was not needed so far
     again = QAPipeline(out, threshold=0.5, backend=backend)  # the same paths, the same places in weights.bin
     fresh = QAPipeline(pair[1], threshold=0.5, backend=open_backend(name))
     assert again(**ASKED) == fresh(**ASKED) != before
+
+
+def test_many_windows_are_answered_after_the_bundle_was_replaced(checkpoints, pair, out, squad, monkeypatch):
+    """The engine for windows side by side would be made at the first call that has several."""
+    told = []
+    monkeypatch.setattr("bskim_export.runtime.single.log.warning", lambda message, *parts: told.append(message % parts))
+    qa = QAPipeline(out, threshold=0.5, threads=2)
+    windows = windows_of(checkpoints[0], sample(squad, 6))
+    expected = QAPipeline(pair[0], threshold=0.5, threads=2).runner.run(windows, qa.policy)
+    replace_by(out, pair[1])
+    for mine, theirs in zip(qa.runner.run(windows, qa.policy), expected, strict=True):
+        assert (mine.start_logits == theirs.start_logits).all()
+    qa.runner.run(windows, qa.policy)
+    assert len(told) == 1
+    assert "was replaced" in told[0]
 
 
 def test_weights_that_are_overwritten_where_they_are_are_noticed(pair, out, checkpoints, squad):
     qa = QAPipeline(out, threshold=0.5)
     shutil.copy(pair[1] / "onnx" / "weights.bin", out / "onnx" / "weights.bin")
     with pytest.raises(BundleError, match="was replaced or changed"):
-        qa.orchestrator.run(windows_of(checkpoints[0], sample(squad, 1)), None)
+        qa.runner.run(windows_of(checkpoints[0], sample(squad, 1)), None)
 
 
 @pytest.mark.parametrize("moment", ["find_fault", "load"])
@@ -268,7 +283,7 @@ def test_a_link_that_is_led_elsewhere_changes_no_open_pipeline(pair, tmp_path, c
     link.unlink()
     link.symlink_to(pair[1])
     windows = windows_of(checkpoints[0], sample(squad, 1))
-    (mine,), (expected,) = (p.orchestrator.run(windows[:1], None) for p in (qa, QAPipeline(pair[0])))
+    (mine,), (expected,) = (p.runner.run(windows[:1], None) for p in (qa, QAPipeline(pair[0])))
     assert (mine.start_logits == expected.start_logits).all()
 
 

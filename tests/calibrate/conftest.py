@@ -64,6 +64,8 @@ def simulator(recorded) -> Simulator:
 class StoppedRunner:
     """Runs nothing: what is asked of it must be known already."""
 
+    alone = False
+
     def __init__(self, runner):
         self.model = runner.model
         self.skim_layers = runner.skim_layers

@@ -29,7 +29,7 @@ def test_the_fit_has_no_negative_prices():
 @pytest.fixture(scope="module")
 def answerer(tiny_bundle):
     qa = QAPipeline(tiny_bundle(), threshold=0.5)
-    qa.orchestrator.load(dense=True, skim=True)
+    qa.runner.load(dense=True, skim=True)
     return qa.answerer(qa.options(max_seq_len=64, doc_stride=16))
 
 
@@ -60,7 +60,7 @@ def test_work_is_counted_from_what_a_run_did(answerer, squad):
 
 def test_what_is_dropped_is_not_waited_for(minilm_bundle, squad):
     qa = QAPipeline(minilm_bundle, threshold=0.5)
-    qa.orchestrator.load(dense=True, skim=True)
+    qa.runner.load(dense=True, skim=True)
     answerer = qa.answerer()
     own = sample(squad, 4)
     policies = [Thresholds({}), Thresholds(dict.fromkeys(range(6), 0.97))]

@@ -11,6 +11,7 @@ from bskim_export.calibrate.record import Record, record, work_key
 from bskim_export.calibrate.simulate import Simulator
 from bskim_export.data.question import Question
 from bskim_export.errors import InputError
+from bskim_export.runtime.policy import KeepSchedule
 
 thresholds = st.lists(st.sampled_from([0.0, 0.002, 0.05, 0.3, 0.7, 0.9]), min_size=6, max_size=6).map(np.array)
 
@@ -33,24 +34,9 @@ def test_scores_are_those_of_each_window_alone(recorded):
     starts = np.cumsum(seen.blocks) - seen.blocks
     windows = [w for q in recorded.questions for w in recorded.windows(q)]
     for i in range(0, len(windows), 7):
-        alone = record_alone(recorded, windows[i])
+        (alone,) = recorded.answerer.runner.run([windows[i]], KeepSchedule([1.0]))
         passage = slice(starts[i] + seen.unjudged_blocks[i], starts[i] + seen.blocks[i])
-        assert seen.scores[:, passage] == pytest.approx(alone, abs=1e-4)
-
-
-def record_alone(recorded, window) -> np.ndarray:
-    found = []
-
-    class Note:
-        def scores(self, layer):
-            return True
-
-        def keep(self, layer, window, score, initial):
-            found.append(score.copy())
-            return np.ones(len(score), bool)
-
-    recorded.answerer.runner.run([window], Note())
-    return np.array(found)
+        assert seen.scores[:, passage] == pytest.approx(alone.probabilities[:, windows[i].unjudged_blocks :], abs=1e-4)
 
 
 @given(thresholds, st.integers(0, 24), st.integers(0, 24))

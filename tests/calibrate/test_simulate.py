@@ -25,6 +25,8 @@ class RecordedRunner:
     A plain re-implementation, window by window and block by block.
     """
 
+    alone = False
+
     def __init__(self, recorded):
         self.model = recorded.answerer.runner.model
         self.skim_layers = recorded.answerer.runner.skim_layers

@@ -14,9 +14,9 @@ from bskim_export.commands import cold_start
 
 def test_overhead_is_printed_for_single_windows_and_for_batches(tiny_bundle):
     shown = succeed("overhead", tiny_bundle(), "--windows", 9, "--repeats", 1)
-    found = re.findall(r"batch (\d): staged with every predictor, nothing dropped: ([+-]\d+\.\d)% over", shown)
-    assert [size for size, _ in found] == ["1", "8"]
-    assert all(float(percent) > -100 for _, percent in found)
+    found = re.findall(r"(\d) at a time, every predictor, nothing dropped, ([a-z ]+): ([+-]\d+\.\d)% over dense", shown)
+    assert [one[:2] for one in found] == [(n, graph) for n in "18" for graph in ("single graph", "staged")]
+    assert all(float(percent) > -100 for *_, percent in found)
 
 
 def test_a_cold_start_is_the_time_of_whole_processes(tiny_bundle):

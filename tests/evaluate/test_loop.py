@@ -50,6 +50,8 @@ class FixedRunner:
     model = MODEL
     skim_layers = ()
 
+    alone = False
+
     def __init__(self, null: bool):
         self.null = null
 

@@ -1,5 +1,6 @@
 import copy
 import os
+import re
 import shutil
 from dataclasses import replace
 
@@ -95,11 +96,14 @@ def test_graphs_are_valid_have_named_dimensions_and_no_data_dependent_operation(
     for name, model in graphs(folder).items():
         onnx.checker.check_model(folder / "onnx" / name)
         assert model.ir_version == 10
-        assert not {n.op_type for n in model.graph.node} & {"NonZero", "Compress", "EyeLike", "Loop", "If"}, name
+        operators = {n.op_type for n in model.graph.node}
+        if name != "skim.onnx":  # which is for runtimes that compile shapes that depend on data
+            assert not operators & {"NonZero", "Compress", "EyeLike", "If"}, name
+        assert "Loop" not in operators
         for value in [*model.graph.input, *model.graph.output]:
             dynamic = [d.dim_param for d in value.type.tensor_type.shape.dim if not d.HasField("dim_value")]
-            assert dynamic, f"{name}: {value.name}"
-            assert all(d and not d.startswith("s") for d in dynamic), f"{name}: {value.name} {dynamic}"
+            assert dynamic or value.name in ("thresholds", "judges"), f"{name}: {value.name}"
+            assert all(d and not re.fullmatch(r"s\d+", d) for d in dynamic), f"{name}: {value.name} {dynamic}"
 
 
 def test_graphs_carry_no_paths_of_the_machine_that_built_them(tiny_bundle):
@@ -111,7 +115,7 @@ def test_graphs_carry_no_paths_of_the_machine_that_built_them(tiny_bundle):
 def test_every_weight_is_stored_once(minilm_bundle, minilm):
     parameters = sum(p.numel() * 4 for p in minilm.model.backbone.parameters())
     assert (minilm_bundle / "onnx" / "weights.bin").stat().st_size < 1.02 * parameters
-    assert all(p.stat().st_size < 100_000 for p in (minilm_bundle / "onnx").glob("*.onnx"))
+    assert all(p.stat().st_size < 400_000 for p in (minilm_bundle / "onnx").glob("*.onnx"))
 
 
 def test_weights_that_layers_share_are_stored_once(unigram, tmp_path, squad):

@@ -56,7 +56,7 @@ def test_logits_that_are_not_numbers_never_pass(limits):
 
 def test_one_logit_that_is_no_number_shows_after_all_questions(tiny, tiny_bundle, squad, monkeypatch):
     qa = QAPipeline(tiny_bundle())
-    run = qa.orchestrator.run
+    run = qa.runner.run
     dense_runs = count()
 
     def run_with_nan(windows, policy, protected=None):
@@ -65,7 +65,7 @@ def test_one_logit_that_is_no_number_shows_after_all_questions(tiny, tiny_bundle
             results[0].end_logits[3] = np.nan
         return results
 
-    monkeypatch.setattr(qa.orchestrator, "run", run_with_nan)
+    monkeypatch.setattr(qa.runner, "run", run_with_nan)
     parity = measure_parity(qa, tiny().model, sample(squad, 3))
     assert next(dense_runs) >= 3  # others came after it
     assert np.isnan(parity.max_logit_difference)
@@ -155,7 +155,7 @@ def test_a_keep_probability_that_is_no_number_shows(tiny, tiny_bundle, squad):
 @pytest.mark.parametrize("at_thresholds", [True, False])
 def test_a_logit_that_is_no_number_shows_in_either_run(tiny, tiny_bundle, squad, monkeypatch, value, at_thresholds):
     qa = QAPipeline(tiny_bundle())
-    run = qa.orchestrator.run
+    run = qa.runner.run
 
     def spoiled(windows, policy, protected=None):
         results = run(windows, policy, protected)
@@ -163,7 +163,7 @@ def test_a_logit_that_is_no_number_shows_in_either_run(tiny, tiny_bundle, squad,
             results[0].start_logits[0] = value
         return results
 
-    monkeypatch.setattr(qa.orchestrator, "run", spoiled)
+    monkeypatch.setattr(qa.runner, "run", spoiled)
     parity = measure_parity(qa, tiny().model, sample(squad, 1))
     assert np.isnan(parity.max_logit_difference)
 

@@ -79,8 +79,8 @@ def test_files_are_valid_onnx_and_all_of_them_are_listed(int8):
 def test_stages_with_nothing_dropped_and_the_dense_graph_compute_with_the_same_integers(int8, squad):
     qa = QAPipeline(int8.bundle)
     windows = windows_of(int8.checkpoint, sample(squad, 5, seed=3))
-    staged = qa.orchestrator.run(windows, KeepSchedule([1.0]))
-    dense = qa.orchestrator.run(windows, None)
+    staged = qa.runner.run(windows, KeepSchedule([1.0]))
+    dense = qa.runner.run(windows, None)
     for a, b, window in zip(staged, dense, windows, strict=True):
         real = slice(0, window.length)
         np.testing.assert_allclose(a.start_logits[real], b.start_logits[real], atol=1e-4)
@@ -92,7 +92,7 @@ def test_runtimes_that_read_standard_onnx_are_as_near_to_fp32_as_onnx_runtime(na
     windows = windows_of(int8.checkpoint, sample(squad, 5, seed=4))
 
     def logits(bundle, name):
-        results = QAPipeline(bundle, backend=open_backend(name)).orchestrator.run(windows, None)
+        results = QAPipeline(bundle, backend=open_backend(name)).runner.run(windows, None)
         return np.concatenate([r.start_logits[: w.length] for r, w in zip(results, windows, strict=True)])
 
     if (name, int8.model[0]) == ("openvino", "albert"):

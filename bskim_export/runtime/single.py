@@ -1,0 +1,163 @@
+"""Runs windows through the single graph of a bundle, each by itself: what the CPU does best.
+
+A window alone has no grid to pad to the width of others. Windows side by side, one core each, have no barrier behind
+every operator: that is the fastest where several are at hand, and all cores for one window where not.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bskim_export.backends.base import Backend, Engine
+from bskim_export.blocks import KEPT
+from bskim_export.bundle import single_graph
+from bskim_export.bundle.bundle import Bundle
+from bskim_export.bundle.manifest import Graph
+from bskim_export.errors import BundleError
+from bskim_export.runtime.batch import require_numbers
+from bskim_export.runtime.bundle_runner import BundleRunner
+from bskim_export.runtime.policy import Policy
+from bskim_export.runtime.runner import WindowResult
+from bskim_export.runtime.windows import Window
+
+log = logging.getLogger("bskim_export")
+
+Steering = dict[str, npt.NDArray[Any]]
+"""Inputs of the single graph, by name."""
+
+SOME = 4
+"""Rounds of windows side by side from which on the last, incomplete one does not matter."""
+
+
+class SingleRunner(BundleRunner):
+    """The single graph of one bundle whose manifest has one, and its dense graph; see BundleRunner."""
+
+    alone = True
+
+    def __init__(self, bundle: Bundle, backend: Backend):
+        super().__init__(bundle, backend)
+        self._engines: dict[tuple[str, bool], Engine] = {}
+
+    def load(self, dense: bool, skim: bool) -> None:
+        """Compile the engines that will be needed; see `BundleRunner.load`."""
+        for graph, wanted in ((self._bundle.manifest.dense, dense), (self._single, skim)):
+            if wanted:
+                self._engine(graph, several=False)
+
+    def unload(self) -> None:
+        """Let go of the engines; see `BundleRunner.unload`."""
+        self._engines = {}
+
+    def _run_dense(self, windows: Sequence[Window]) -> list[WindowResult]:
+        dense = self._bundle.manifest.dense
+        return self._share_out(windows, dense, lambda engine, i: self._run_batch(engine, [windows[i]])[0])
+
+    def _run_skim(
+        self, windows: Sequence[Window], policy: Policy, protected: Sequence[int | None] | None
+    ) -> list[WindowResult]:
+        feeds = self._steer(windows, policy, protected or [None] * len(windows))
+        return self._share_out(windows, self._single, lambda engine, i: self._run_one(engine, windows[i], feeds[i]))
+
+    @property
+    def _single(self) -> Graph:
+        graph = self._bundle.manifest.single
+        assert graph is not None, "the constructor asks for a bundle that has one"
+        return graph
+
+    def _share_out(
+        self, windows: Sequence[Window], graph: Graph, run: Callable[[Engine, int], WindowResult]
+    ) -> list[WindowResult]:
+        """Run windows side by side, and what is left of a few one after the other."""
+        cores = self._backend.threads
+        count = len(windows)
+        several = count if count >= SOME * cores else count - count % cores
+        results: list[WindowResult] = []
+        if cores > 1 and several:
+            engine = self._engine(graph, several=True)
+            pool = ThreadPoolExecutor(cores, thread_name_prefix="bskim")
+            try:
+                results = list(pool.map(lambda i: run(engine, i), range(several)))
+            finally:
+                pool.shutdown(cancel_futures=True)
+        if len(results) < count:
+            engine = self._engine(graph, several=False)
+            results += [run(engine, i) for i in range(len(results), count)]
+        return results
+
+    def _run_one(self, engine: Engine, window: Window, steering: Steering) -> WindowResult:
+        positions = np.arange(len(window.input_ids))
+        feeds = {
+            "input_ids": window.input_ids[None],
+            "attention_mask": (positions < window.length).astype(np.int64)[None],
+            "question_length": np.array([window.question_length]),
+            "may_leave": np.array([window.may_leave]),
+            "judge_shared": np.array([window.judge_shared]),
+            **steering,
+        }
+        outputs = engine.run({name: self._backend.to_device(array) for name, array in feeds.items()})
+        start, end, dropped, probability = (self._backend.to_host(outputs[name])[0] for name in single_graph.OUTPUTS)
+        require_numbers(start, "start_logits")
+        require_numbers(end, "end_logits")
+        require_numbers(probability, "keep probabilities")
+        return self._read(start, end, dropped.astype(np.int16), probability)
+
+    def _read(
+        self,
+        start: npt.NDArray[np.float32],
+        end: npt.NDArray[np.float32],
+        dropped_after: npt.NDArray[np.int16],
+        probabilities: npt.NDArray[np.float32],
+    ) -> WindowResult:
+        gone = np.repeat(dropped_after != KEPT, self.model.block_size)
+        if gone.any():
+            start, end = (np.where(gone, np.float32(-np.inf), logits) for logits in (start, end))
+        result = WindowResult(start, end, dropped_after, probabilities=probabilities)
+        if dropped_after[0] != KEPT:  # a block of the question, which goes with its window only
+            result.leave(self.skim_layers.index(result.left_after))
+        return result
+
+    def _steer(self, windows: Sequence[Window], policy: Policy, protected: Sequence[int | None]) -> list[Steering]:
+        """Return of each window what a policy says of it; see `bundle.single_graph.steering_specs`."""
+        layers = self.skim_layers
+        judges = np.array([policy.scores(layer) for layer in layers])
+        thresholds = np.array([policy.threshold(i) if policy.scores(i) else 0 for i in layers], np.float32)
+        counts = [len(w.input_ids) // self.model.block_size for w in windows]
+        judged = np.zeros((len(windows), max(counts)), bool)
+        held = np.zeros_like(judged)
+        for row, (window, count, block) in enumerate(zip(windows, counts, protected, strict=True)):
+            judged[row, window.unjudged_blocks : count] = True
+            if block is not None:
+                held[row, block] = True
+        judged &= ~held
+        allowed = np.ones((len(layers), *judged.shape), bool)
+        for number, layer in enumerate(layers):
+            own = policy.allowed(layer, judged) if judges[number] else None
+            if own is not None:
+                allowed[number] = own
+        return [
+            {
+                "thresholds": thresholds,
+                "judges": judges,
+                "held": held[row : row + 1, :count],
+                "allowed": np.ascontiguousarray(allowed[:, row : row + 1, :count]),
+            }
+            for row, count in enumerate(counts)
+        ]
+
+    def _engine(self, graph: Graph, several: bool) -> Engine:
+        """Return the engine for several windows side by side, or for one on all cores."""
+        key = (graph.file, several)
+        if key not in self._engines:
+            try:
+                (self._engines[key],) = self._load([graph], self._backend.threads if several else 1)
+            except BundleError as error:
+                other = self._engines.get((graph.file, not several))
+                if other is None:
+                    raise
+                log.warning("Windows run on the engine that is there, which is slower: %s", error)
+                self._engines[key] = other
+        return self._engines[key]
