@@ -58,7 +58,9 @@ def test_tensorrts_engines_are_for_the_largest_batch(tiny_bundle, monkeypatch):
     pytest.importorskip("tensorrt_rtx")
     monkeypatch.setattr(tensorrt_engine, "compute_capability", lambda: (8, 9))
     seen = []
-    backend = SimpleNamespace(name="tensorrt-rtx", load=lambda bundle, graph, streams: seen.extend(bundle.manifest.engines))
+    backend = SimpleNamespace(
+        name="tensorrt-rtx", load=lambda bundle, graph, streams: seen.extend(bundle.manifest.engines)
+    )
     Rows(tiny_bundle(), backend, 32)
     assert {(e.folder, *e.batch_size) for e in seen} == {("engines/tensorrt-rtx-8.9", 32, 32)}
 
