@@ -59,12 +59,7 @@ class Builder:
 
     def op(self, kind: str, *operands: Operand, **attributes: Any) -> ir.Value:
         """Append an operator of one result, and return that."""
-        node = ir.node(kind, [self.value(x) for x in operands], attributes or None)
-        # Graphs number their values each from 0; those of a branch must not be named as those around it.
-        node.outputs[0].name = f"glue_{self._written}"
-        self._written += 1
-        self._nodes.append(node)
-        return node.outputs[0]
+        return self._append(ir.node(kind, [self.value(x) for x in operands], attributes or None))[0]
 
     def choose(self, condition: ir.Value, then: Branch, otherwise: Branch) -> Sequence[ir.Value]:
         """Return what one of two branches gives; only that one runs.
@@ -83,12 +78,7 @@ class Builder:
                 self._nodes.outputs.append(result)
             branches[name] = self._nodes
         self._nodes = outside
-        node = ir.node("If", [condition], branches, num_outputs=len(branches["then_branch"].outputs))
-        for output in node.outputs:
-            output.name = f"glue_{self._written}"
-            self._written += 1
-        self._nodes.append(node)
-        return node.outputs
+        return self._append(ir.node("If", [condition], branches, num_outputs=len(branches["then_branch"].outputs)))
 
     def value(self, operand: Operand) -> ir.Value:
         """Return a value of the graph: a constant becomes an initializer, one that is there already is taken again."""
@@ -141,22 +131,23 @@ class Builder:
         out.name, out.type, out.shape = spec.name, _TYPES[spec.dtype], ir.Shape(spec.axes)
         self.graph.outputs.append(out)
 
+    def _append(self, node: ir.Node) -> Sequence[ir.Value]:
+        # Graphs number their values each from 0; those of a branch must not be named as those around it.
+        for output in node.outputs:
+            output.name = f"glue_{self._written}"
+            self._written += 1
+        self._nodes.append(node)
+        return node.outputs
+
     # What is written often.
 
     def flat(self, value: ir.Value) -> ir.Value:
         """Return a tensor as one row."""
         return self.op("Reshape", value, np.array([-1]))
 
-    def places(self, condition: ir.Value, rows: int | None = 0) -> ir.Value:
-        """Return int64 [n], where a bool tensor is true.
-
-        Args:
-            condition: [n] or [rows, n]
-            rows: 0 for a tensor of one axis, 1 for one row; None for any number of rows, along which is counted on
-        """
-        if rows == 1:
-            return self.op("Gather", self.op("NonZero", condition), 1)
-        return self.flat(self.op("NonZero", self.flat(condition) if rows is None else condition))
+    def places(self, condition: ir.Value) -> ir.Value:
+        """Return int64 [n], where a bool tensor of one axis is true."""
+        return self.flat(self.op("NonZero", condition))
 
     def number(self, condition: ir.Value) -> ir.Value:
         """Return a bool tensor as int64."""

@@ -73,10 +73,15 @@ class Grid:
         self._mask = facts.mask(b)
         self._passage = facts.passage(b)
 
+    def places(self, blocks: ir.Value) -> ir.Value:
+        """Return int64 [n], the numbers of some blocks in the batch: where bool [B, K] is true, counted along its
+        rows."""
+        return self._b.places(self._b.flat(blocks))
+
     def arrange(self, live: ir.Value) -> Layout:
         """Return where the live blocks are; at least one is."""
         b = self._b
-        place = b.places(live, rows=None)
+        place = self.places(live)
         number = b.number(live)
         counts = b.op("ReduceSum", number, np.array([1]), keepdims=0)  # [B]
         there = b.op("Greater", counts, 0)
@@ -127,10 +132,14 @@ class OneWindow:
             "question": b.op("Reshape", b.op("Cast", tokens, to=ir.DataType.FLOAT), np.array([1, -1])),
         }
 
+    def places(self, blocks: ir.Value) -> ir.Value:
+        """Return int64 [n], the numbers of some blocks of the window: where bool [1, K] is true."""
+        return self._b.op("Gather", self._b.op("NonZero", blocks), 1)
+
     def arrange(self, live: ir.Value) -> Layout:
         """Return where the live blocks are; at least one is."""
         b = self._b
-        place = b.places(live, rows=1)
+        place = self.places(live)
         back = b.count_up(b.size(place, 0))
         cells = b.flat(b.op("Sub", b.op("CumSum", b.number(live), 1), 1))
         one_row = np.array([1, -1])

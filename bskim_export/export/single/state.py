@@ -186,7 +186,7 @@ class State:
         b = self._b
         self._layout = self._layouts.arrange(self._live)
         self._judged_now = b.op("And", self._judged, self._live)
-        self._judged_places = b.places(self._judged_now, rows=1 if self._alone else None)
+        self._judged_places = self._layouts.places(self._judged_now)
         cells = b.op("Gather", self._layout.cells, self._judged_places)
         if not self._alone:
             # One more than there are: with nothing to judge, graphs would get an empty tensor.
