@@ -46,7 +46,8 @@ class OnnxRuntimeBackend:
     def load(self, bundle: Bundle, graph: Graph, streams: int = 1) -> "OnnxRuntimeEngine":
         """Compile one graph of a bundle; see `Backend.load`. Raises BundleError if ONNX Runtime refuses it."""
         threads = max(1, self.threads // streams)
-        session = make_session(bundle, graph.file, threads, ["CPUExecutionProvider"], self._mapped)
+        alone = graph in bundle.manifest.graphs_alone
+        session = make_session(bundle, graph.file, threads, ["CPUExecutionProvider"], self._mapped, arena=alone)
         path = bundle.path(graph.file)
         check_signature(path, graph, input_names(session), output_names(session))
         return OnnxRuntimeEngine(session, str(path))
@@ -80,7 +81,12 @@ class OnnxRuntimeEngine:
 
 
 def make_session(
-    bundle: Bundle, file: str, threads: int, providers: Sequence[str], mapped: bool = False
+    bundle: Bundle,
+    file: str,
+    threads: int,
+    providers: Sequence[str],
+    mapped: bool = False,
+    arena: bool = False,
 ) -> ort.InferenceSession:
     """Return a session of one graph of a bundle.
 
@@ -90,6 +96,8 @@ def make_session(
     Args:
         file: the graph's name in the bundle
         mapped: see OnnxRuntimeBackend
+        arena: keep the memory of the largest run for the next. That of one window is little, and to ask the system for
+            it again and again takes a twentieth of the time; that of a batch is much
 
     Raises:
         BundleError: a file is not what export wrote, or ONNX Runtime refuses the graph.
@@ -97,8 +105,7 @@ def make_session(
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    # The arenas of all sessions would each keep the memory of the largest batch: twice the memory, hardly faster.
-    options.enable_cpu_mem_arena = False
+    options.enable_cpu_mem_arena = arena
     for name, value in OPTIONS.items():
         options.add_session_config_entry(name, value)
     path = bundle.path(file)

@@ -78,8 +78,7 @@ def _faults(manifest: Manifest) -> Iterator[Fault]:
         yield "precision", f"expected one of {', '.join(tensors.HIDDEN_DTYPES)}, found '{manifest.precision[:40]}'"
     yield from _default_faults(manifest)
     yield from _stage_faults(manifest)
-    if manifest.single is not None:
-        yield from _single_faults(manifest, manifest.single)
+    yield from _alone_faults(manifest)
     yield from _threshold_faults(manifest)
     yield from _file_faults(manifest)
     for i, engines in enumerate(manifest.engines):
@@ -207,18 +206,29 @@ def _graph_faults(
                 )
 
 
-def _single_faults(manifest: Manifest, graph: Graph) -> Iterator[Fault]:
-    layers = len(manifest.skim_layers)
-    if not layers or manifest.precision not in single_graph.CPU_PRECISIONS:
-        yield "single", f"a bundle without predictors, or in {manifest.precision}, has no single graph"
-    if graph.file != single_graph.FILE:
-        yield "single: file", f"expected '{single_graph.FILE}', found '{graph.file[:80]}'"
-    if graph.symmetric not in (None, symmetric_file(single_graph.FILE)):
-        yield "single: symmetric", f"expected null or '{symmetric_file(single_graph.FILE)}'"
-    if graph.inputs != single_graph.input_specs(layers):
-        yield "single: inputs", f"they are not those of a single graph of {layers} predictors"
-    if graph.outputs != single_graph.output_specs(layers):
-        yield "single: outputs", f"they are not those of a single graph of {layers} predictors"
+def _alone_faults(manifest: Manifest) -> Iterator[Fault]:
+    """Yield what is wrong with the graphs of one window: they come together, but for a model without predictors."""
+    precision, layers = manifest.precision, len(manifest.skim_layers)
+    dense = (single_graph.dense_input_specs(manifest.dense.inputs), manifest.dense.outputs)
+    skim = (single_graph.input_specs(layers), single_graph.output_specs(layers))
+    for place, graph, file, (inputs, outputs) in (
+        ("single", manifest.single, single_graph.FILE, skim),
+        ("dense_alone", manifest.dense_alone, single_graph.DENSE_FILE, dense),
+    ):
+        if graph is None:
+            continue
+        if precision not in single_graph.CPU_PRECISIONS:
+            yield place, f"a bundle in {precision} has no graph of one window"
+        if graph.file != file or graph.symmetric is not None:
+            yield f"{place}: file", f"expected '{file}' in one form, found '{graph.file[:80]}'"
+        if graph.inputs != inputs:
+            yield f"{place}: inputs", "they are not those of the model's graph of one window"
+        if graph.outputs != outputs:
+            yield f"{place}: outputs", "they are not those of the model's graph of one window"
+    if manifest.single is not None and not layers:
+        yield "single", "a bundle without predictors has no such graph"
+    if (manifest.single is None) != (manifest.dense_alone is None) and layers:
+        yield "dense_alone", "the graphs of one window are there both, or none of them is"
 
 
 def _threshold_faults(manifest: Manifest) -> Iterator[Fault]:
@@ -238,7 +248,7 @@ def _threshold_faults(manifest: Manifest) -> Iterator[Fault]:
 
 def _file_faults(manifest: Manifest) -> Iterator[Fault]:
     loaded = {WEIGHTS, TOKENIZER}
-    for graph in [*manifest.graphs, *([manifest.single] if manifest.single else [])]:
+    for graph in [*manifest.graphs, *manifest.graphs_alone]:
         loaded |= {graph.file, graph.standard}
     for name in sorted(loaded - manifest.files.keys()):
         yield "files", f"'{name}' is not listed, but the bundle needs it"

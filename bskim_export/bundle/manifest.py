@@ -147,8 +147,9 @@ class Manifest:
 
     thresholds: of each layer that has a predictor, the keep probability from which a block stays
     document_thresholds: the same for questions of several windows; empty if `thresholds` serves both
-    single: stages and predictors joined to one graph, for runtimes that compile shapes that depend on data; None where
-        there is none
+    single: stages and predictors joined to one graph of one window, for runtimes that compile shapes that depend on
+        data; None where there is none
+    dense_alone: the dense model as a graph of one window, for the same runtimes
     defaults: how questions are run unless a call says otherwise
     files: the SHA-256 of each; those of compiled engines stand in `engines`
     """
@@ -164,6 +165,7 @@ class Manifest:
     engines: list[EngineSet] = field(default_factory=list)
     document_thresholds: dict[int, float] = field(default_factory=dict)
     single: Graph | None = None
+    dense_alone: Graph | None = None
     format_version: int = FORMAT_VERSION
 
     @property
@@ -173,7 +175,12 @@ class Manifest:
 
     @property
     def graphs(self) -> list[Graph]:
-        """Return all graphs but the single one: stages and predictors in the order in which they run, then the dense
+        """Return the graphs that take batches: stages and predictors in the order in which they run, then the dense
         one if it is not among them."""
         found = [g for s in self.stages for g in (s.graph, s.skim) if g is not None]
         return found if self.dense in found else [*found, self.dense]
+
+    @property
+    def graphs_alone(self) -> list[Graph]:
+        """Return the graphs that take one window."""
+        return [g for g in (self.single, self.dense_alone) if g is not None]

@@ -33,8 +33,9 @@ def encode(manifest: Manifest) -> bytes:
         raw[name] = {str(layer): value for layer, value in raw[name].items()}
     if not manifest.document_thresholds:
         del raw["document_thresholds"]  # so that earlier releases read the bundle
-    if manifest.single is None:
-        del raw["single"]
+    for name in ("single", "dense_alone"):
+        if raw[name] is None:
+            del raw[name]
     return (json.dumps({**raw, "seal": seal(raw)}, indent=2) + "\n").encode()
 
 

@@ -36,7 +36,7 @@ from bskim_export.export.onnx_graph import example_inputs, sharing
 from bskim_export.export.parity import Limits, Parity, limits_for, measure_parity, require_parity, require_questions
 from bskim_export.export.precision import PRECISIONS, in_precision
 from bskim_export.export.single.proof import require_same
-from bskim_export.export.single.skim_graph import write_single
+from bskim_export.export.single.skim_graph import write_alone
 from bskim_export.export.stages import StageModule, make_dense, make_stages
 from bskim_export.export.weights import WeightStore
 from bskim_export.runtime.options import RunOptions
@@ -129,9 +129,11 @@ def _measure(bundle: Bundle, checkpoint: Checkpoint, questions: Sequence[Questio
     parity = measure_parity(
         pipeline, checkpoint.model, questions, lambda: progress(MEASURING_PARITY, next(done), len(questions))
     )
-    if bundle.manifest.single is not None:
-        # What was compared with PyTorch is the single graph; others run its stages one by one.
-        require_same(pipeline.answerer(), Orchestrator(bundle, backend), questions)
+    if bundle.manifest.graphs_alone:
+        # What was compared with PyTorch are the graphs of one window; others run batches, and stages one by one.
+        ours = pipeline.answerer()
+        for answerer in (ours, replace(ours, policy=None)):
+            require_same(answerer, Orchestrator(bundle, backend), questions)
     return parity
 
 
@@ -208,13 +210,11 @@ def _write(
             **{name: version(name) for name in ("torch", "transformers", "onnx", "onnxscript")},
         },
     )
-    # Stages and predictors joined; then the manifest, which has the hash of every other file.
-    single = None
-    joined: list[str] = []
-    if layers and precision in CPU_PRECISIONS:
-        single, joined = write_single(folder, manifest)
-    files = {name: hash_file(folder / name) for name in [WEIGHTS, TOKENIZER, *writer.files, *joined]}
-    return Bundle.create(folder, replace(manifest, single=single, files=files))
+    # The graphs of one window; then the manifest, which has the hash of every other file.
+    if precision in CPU_PRECISIONS:
+        manifest = write_alone(folder, manifest)
+    written = [WEIGHTS, TOKENIZER, *writer.files, *(graph.file for graph in manifest.graphs_alone)]
+    return Bundle.create(folder, replace(manifest, files={name: hash_file(folder / name) for name in written}))
 
 
 def _kind(stage: StageModule) -> tuple[object, ...]:

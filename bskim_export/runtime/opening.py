@@ -42,9 +42,9 @@ def find_backend(
 
 
 def make_runner(bundle: Bundle, backend: Backend) -> SingleRunner | Orchestrator:
-    """Return what runs a bundle's windows: its single graph where there is one and the backend compiles it, else its
-    stages."""
-    if bundle.manifest.single is not None and backend.runs_single:
+    """Return what runs a bundle's windows: its graphs of one window where there are some and the backend compiles them,
+    else those of batches, stage by stage."""
+    if bundle.manifest.graphs_alone and backend.runs_single:
         return SingleRunner(bundle, backend)
     return Orchestrator(bundle, backend)
 

@@ -17,11 +17,12 @@ from bskim_export.blocks import KEPT
 from bskim_export.bundle import single_graph
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.manifest import Graph
+from bskim_export.bundle.tensors import LOGITS, TOKEN_INPUTS
 from bskim_export.errors import BundleError
 from bskim_export.runtime.batch import require_numbers
 from bskim_export.runtime.bundle_runner import BundleRunner
 from bskim_export.runtime.policy import Policy
-from bskim_export.runtime.runner import WindowResult
+from bskim_export.runtime.runner import NOT_JUDGED, WindowResult
 from bskim_export.runtime.windows import Window
 
 log = logging.getLogger("bskim_export")
@@ -34,7 +35,7 @@ SOME = 4
 
 
 class SingleRunner(BundleRunner):
-    """The single graph of one bundle whose manifest has one, and its dense graph; see BundleRunner."""
+    """The graphs of one window of a bundle that has them; see BundleRunner."""
 
     alone = True
 
@@ -44,17 +45,17 @@ class SingleRunner(BundleRunner):
 
     def load(self, dense: bool, skim: bool) -> None:
         """Compile the engines that will be needed; see `BundleRunner.load`."""
-        for graph, wanted in ((self._bundle.manifest.dense, dense), (self._single, skim)):
-            if wanted:
-                self._engine(graph, several=False)
+        if dense:
+            self._engine(self._dense, several=False)
+        if skim:
+            self._engine(self._single, several=False)
 
     def unload(self) -> None:
         """Let go of the engines; see `BundleRunner.unload`."""
         self._engines = {}
 
     def _run_dense(self, windows: Sequence[Window]) -> list[WindowResult]:
-        dense = self._bundle.manifest.dense
-        return self._share_out(windows, dense, lambda engine, i: self._run_batch(engine, [windows[i]])[0])
+        return self._share_out(windows, self._dense, lambda engine, i: self._run_one_dense(engine, windows[i]))
 
     def _run_skim(
         self, windows: Sequence[Window], policy: Policy, protected: Sequence[int | None] | None
@@ -65,7 +66,13 @@ class SingleRunner(BundleRunner):
     @property
     def _single(self) -> Graph:
         graph = self._bundle.manifest.single
-        assert graph is not None, "the constructor asks for a bundle that has one"
+        assert graph is not None, "a policy that scores a layer needs predictors, and bundles with some have this graph"
+        return graph
+
+    @property
+    def _dense(self) -> Graph:
+        graph = self._bundle.manifest.dense_alone
+        assert graph is not None, "the constructor asks for a bundle that has it"
         return graph
 
     def _share_out(
@@ -88,22 +95,30 @@ class SingleRunner(BundleRunner):
             results += [run(engine, i) for i in range(len(results), count)]
         return results
 
+    def _run_one_dense(self, engine: Engine, window: Window) -> WindowResult:
+        size = self.model.block_size
+        tokens = [name for name in TOKEN_INPUTS if name in self._dense.input_names]
+        feeds = {name: getattr(window, name).reshape(-1, size) for name in tokens}
+        start, end = self._outputs(engine, {**feeds, single_graph.LENGTH.name: np.array([window.length])}, LOGITS)
+        never = np.full(len(start), KEPT, np.int16)
+        unjudged = np.full((len(self.skim_layers), len(start)), NOT_JUDGED)
+        return WindowResult(start.ravel(), end.ravel(), never, probabilities=unjudged)
+
     def _run_one(self, engine: Engine, window: Window, steering: Steering) -> WindowResult:
-        positions = np.arange(len(window.input_ids))
-        feeds = {
-            "input_ids": window.input_ids[None],
-            "attention_mask": (positions < window.length).astype(np.int64)[None],
-            "question_length": np.array([window.question_length]),
-            "may_leave": np.array([window.may_leave]),
-            "judge_shared": np.array([window.judge_shared]),
-            **steering,
-        }
-        outputs = engine.run({name: self._backend.to_device(array) for name, array in feeds.items()})
-        start, end, dropped, probability = (self._backend.to_host(outputs[name])[0] for name in single_graph.OUTPUTS)
-        require_numbers(start, "start_logits")
-        require_numbers(end, "end_logits")
+        mask = np.zeros((1, len(window.input_ids)), np.int64)
+        mask[:, : window.length] = 1
+        tokens = {"input_ids": window.input_ids[None], "attention_mask": mask}
+        outputs = self._outputs(engine, tokens | steering, single_graph.OUTPUTS)
+        start, end, dropped, probability = (array[0] for array in outputs)
         require_numbers(probability, "keep probabilities")
         return self._read(start, end, dropped.astype(np.int16), probability)
+
+    def _outputs(self, engine: Engine, feeds: Steering, names: Sequence[str]) -> list[npt.NDArray[Any]]:
+        outputs = engine.run({name: self._backend.to_device(array) for name, array in feeds.items()})
+        found = [self._backend.to_host(outputs[name]) for name in names]
+        for name, array in zip(LOGITS, found, strict=False):
+            require_numbers(array, name)
+        return found
 
     def _read(
         self,
@@ -123,29 +138,32 @@ class SingleRunner(BundleRunner):
     def _steer(self, windows: Sequence[Window], policy: Policy, protected: Sequence[int | None]) -> list[Steering]:
         """Return of each window what a policy says of it; see `bundle.single_graph.steering_specs`."""
         layers = self.skim_layers
-        judges = np.array([policy.scores(layer) for layer in layers])
-        thresholds = np.array([policy.threshold(i) if policy.scores(i) else 0 for i in layers], np.float32)
         counts = [len(w.input_ids) // self.model.block_size for w in windows]
-        judged = np.zeros((len(windows), max(counts)), bool)
-        held = np.zeros_like(judged)
-        for row, (window, count, block) in enumerate(zip(windows, counts, protected, strict=True)):
-            judged[row, window.unjudged_blocks : count] = True
-            if block is not None:
-                held[row, block] = True
-        judged &= ~held
-        allowed = np.ones((len(layers), *judged.shape), bool)
+        began = np.zeros((len(windows), max(counts)), bool)
+        droppable = np.zeros_like(began)
+        for row, (window, count, held) in enumerate(zip(windows, counts, protected, strict=True)):
+            began[row, window.unjudged_blocks : count] = True
+            droppable[row, window.question_blocks : count] = True
+            if held is not None:  # whatever the predictors say of it
+                began[row, held] = droppable[row, held] = False
+        judged = np.zeros((len(layers), *began.shape), bool)
+        thresholds = np.zeros(judged.shape, np.float32)
         for number, layer in enumerate(layers):
-            own = policy.allowed(layer, judged) if judges[number] else None
-            if own is not None:
-                allowed[number] = own
+            if policy.scores(layer):
+                judged[number] = began
+                thresholds[number] = policy.threshold(layer)
+                allowed = policy.allowed(layer, began)
+                if allowed is not None:
+                    thresholds[number][~allowed] = single_graph.NEVER
         return [
             {
-                "thresholds": thresholds,
-                "judges": judges,
-                "held": held[row : row + 1, :count],
-                "allowed": np.ascontiguousarray(allowed[:, row : row + 1, :count]),
+                "question_length": np.array([window.question_length]),
+                "may_leave": np.array([window.may_leave and held is None]),
+                "judged": np.ascontiguousarray(judged[:, row : row + 1, :count]),
+                "thresholds": np.ascontiguousarray(thresholds[:, row : row + 1, :count]),
+                "droppable": droppable[row : row + 1, :count],
             }
-            for row, count in enumerate(counts)
+            for row, (window, count, held) in enumerate(zip(windows, counts, protected, strict=True))
         ]
 
     def _engine(self, graph: Graph, several: bool) -> Engine:

@@ -6,6 +6,7 @@ import dataclasses
 import pytest
 from bundle_parts import small_manifest
 
+from bskim_export.bundle import single_graph
 from bskim_export.bundle.checks import check_manifest
 from bskim_export.bundle.manifest import EngineSet, Graph, Manifest
 from bskim_export.bundle.tensors import TensorSpec
@@ -96,3 +97,42 @@ def test_a_bundle_without_predictors_is_one_stage_that_is_the_dense_graph(tiny_b
     other = dataclasses.replace(manifest, dense=Graph("onnx/dense.onnx", manifest.dense.inputs, manifest.dense.outputs))
     with pytest.raises(BundleError, match=r"dense: file: expected 'onnx/stage_00\.onnx'"):
         check_manifest(other, "manifest.json")
+
+
+def with_graphs_of_one_window() -> Manifest:
+    manifest = small_manifest()
+    dense = Graph(
+        single_graph.DENSE_FILE, single_graph.dense_input_specs(manifest.dense.inputs), manifest.dense.outputs
+    )
+    single = Graph(single_graph.FILE, single_graph.input_specs(1), single_graph.output_specs(1))
+    files = {**manifest.files, dense.file: "0" * 64, single.file: "0" * 64}
+    return copy.deepcopy(dataclasses.replace(manifest, dense_alone=dense, single=single, files=files))
+
+
+def test_graphs_of_one_window_are_checked_as_the_others():
+    check_manifest(with_graphs_of_one_window(), "manifest.json")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (
+            lambda m: put(m.single, file="onnx/x.onnx"),
+            "single: file: expected 'onnx/skim.onnx' in one form, found 'onnx/x",
+        ),
+        (
+            lambda m: put(m.dense_alone, symmetric="onnx/dense_alone.symmetric.onnx"),
+            "dense_alone: file: expected 'onnx/d",
+        ),
+        (lambda m: m.single.inputs.pop(), "single: inputs: they are not those"),
+        (lambda m: m.dense_alone.inputs.reverse(), "dense_alone: inputs: they are not those"),
+        (lambda m: put(m.single, outputs=m.dense.outputs), "single: outputs: they are not those"),
+        (lambda m: put(m, dense_alone=None), "dense_alone: the graphs of one window are there both, or none"),
+        (lambda m: m.files.pop("onnx/skim.onnx"), "files: 'onnx/skim.onnx' is not listed"),
+    ],
+)
+def test_graphs_of_one_window_that_do_not_fit_are_named(spoil, said):
+    manifest = with_graphs_of_one_window()
+    spoil(manifest)
+    with pytest.raises(BundleError, match=f"^here: {said}"):
+        check_manifest(manifest, "here")

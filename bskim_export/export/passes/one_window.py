@@ -8,6 +8,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from bskim_export.export.graph_values import add_constant, input_of, inputs_of
+from bskim_export.export.passes.one_window_attention import attend_in_one_node
 
 IN_ORDER = ("table", "back")
 """Inputs that are 0, 1, 2, ... then."""
@@ -15,11 +16,19 @@ _ELEMENTWISE = ("Add", "Sub", "Mul", "Div")
 
 
 def fit_to_one_window(model: ir.Model) -> None:
-    """Rewrite a stage or predictor, in place: the axis "windows" has size 1."""
-    _leave_out_gathers(model.graph)
-    _fix_shapes(model.graph)
-    _leave_out_expansions(model.graph)
+    """Rewrite a stage or predictor, in place: the axis "windows" has size 1.
+
+    Inputs that nothing reads any more are left out. A stage may get a new one, `one_window_attention.LENGTH`.
+    """
+    graph = model.graph
+    _leave_out_gathers(graph)
+    _fix_shapes(graph)
+    _leave_out_expansions(graph)
+    attend_in_one_node(graph)
+    _join_reshapes(graph)
     RemoveUnusedNodesPass()(model)
+    for value in [value for value in graph.inputs if not value.uses()]:
+        graph.inputs.remove(value)
 
 
 def _leave_out_gathers(graph: ir.Graph) -> None:
@@ -55,6 +64,13 @@ def _leave_out_expansions(graph: ir.Graph) -> None:
         if all(user.op_type in _ELEMENTWISE and _other_has_shape(user, expanded) for user in users):
             expanded.replace_all_uses_with(input_of(node, 0))
             graph.remove(node, safe=True)
+
+
+def _join_reshapes(graph: ir.Graph) -> None:
+    """Take out a reshape whose result is only reshaped again."""
+    for node in graph:
+        while node.op_type == "Reshape" and (before := input_of(node, 0).producer()) and before.op_type == "Reshape":
+            node.replace_input_with(0, input_of(before, 0))
 
 
 def _other_has_shape(user: ir.Node, expanded: ir.Value) -> bool:

@@ -73,7 +73,9 @@ class Builder:
         for name, make in (("then_branch", then), ("else_branch", otherwise)):
             self._nodes = ir.Graph([], [], nodes=[], name=name)
             for found in make():
-                result = self.op("Identity", found.value)
+                producer = found.value.producer()
+                own = producer is not None and producer.graph is self._nodes
+                result = found.value if own else self.op("Identity", found.value)
                 result.type, result.shape = _TYPES[found.dtype], ir.Shape(found.axes)
                 self._nodes.outputs.append(result)
             branches[name] = self._nodes
@@ -102,7 +104,8 @@ class Builder:
         """
         theirs = model.graph
         outputs = {name_of(value): value for value in theirs.outputs}
-        self.graph.opset_imports.update(theirs.opset_imports)  # INT8 has operators of ONNX Runtime's own
+        for domain, opset in theirs.opset_imports.items():  # INT8 has operators of ONNX Runtime's own
+            self.graph.opset_imports[domain] = max(opset, self.graph.opset_imports.get(domain, 0))
         theirs.outputs.clear()
         for value in theirs.inputs:
             value.replace_all_uses_with(feeds[name_of(value)])

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bskim_export.blocks import MASKED
+from bskim_export.bundle.single_graph import LENGTH
 from bskim_export.export.single.builder import Builder
 
 
@@ -27,6 +28,10 @@ class Facts:
         """Return float32 [B * K, k]: 0 for tokens, else MASKED."""
         return self._by_block(b, b.op("Where", self.real, np.float32(0), np.float32(MASKED)))
 
+    def tokens(self, b: Builder) -> ir.Value:
+        """Return int64 [B * K], how many tokens each block has."""
+        return b.flat(b.op("ReduceSum", b.number(self.real), np.array([2]), keepdims=0))
+
     def passage(self, b: Builder) -> ir.Value:
         """Return float32 [B * K, k]: 1 for tokens of the passage."""
         found = b.op("And", self.real, b.op("Not", self.question))
@@ -40,6 +45,11 @@ class Facts:
         """Return int64 [B], how many leading blocks hold a token of the question."""
         return b.op("ReduceSum", b.number(b.some(self.question)), np.array([1]), keepdims=0)
 
+    def behind_question(self, b: Builder) -> ir.Value:
+        """Return bool [B, K], the blocks behind those that hold a token of the question."""
+        number = b.count_up(b.size(self.real, 1))
+        return b.op("GreaterOrEqual", number, b.column(self.question_blocks(b)))
+
     def ends_inside(self, b: Builder) -> ir.Value:
         """Return bool [B], whether the question's last block holds tokens of the passage too."""
         passage = b.op("And", self.real, b.op("Not", self.question))
@@ -51,13 +61,11 @@ class Layout:
     """Where the live blocks are: N of them, in R windows that have any, on a grid of R rows and M columns.
 
     place: int64 [N], the number of each in the batch, of B * K
-    cells: int64 [B * K], the cell of each block of the batch; means nothing where it is not live
-    back: int64 [N], the cell of each live block
+    back: int64 [N], the cell of each
     feeds: tensors that stages and predictors take, by their names in `bundle.tensors`
     """
 
     place: ir.Value
-    cells: ir.Value
     back: ir.Value
     feeds: dict[str, ir.Value]
 
@@ -73,15 +81,15 @@ class Grid:
         self._mask = facts.mask(b)
         self._passage = facts.passage(b)
 
-    def places(self, blocks: ir.Value) -> ir.Value:
-        """Return int64 [n], the numbers of some blocks in the batch: where bool [B, K] is true, counted along its
-        rows."""
-        return self._b.places(self._b.flat(blocks))
+    def still(self, live: ir.Value, place: ir.Value) -> ir.Value:
+        """Return int64 [n], which of the blocks that stand at some places are live, bool [B, K]."""
+        b = self._b
+        return b.places(b.op("Gather", b.flat(live), place))
 
     def arrange(self, live: ir.Value) -> Layout:
         """Return where the live blocks are; at least one is."""
         b = self._b
-        place = self.places(live)
+        place = b.places(b.flat(live))
         number = b.number(live)
         counts = b.op("ReduceSum", number, np.array([1]), keepdims=0)  # [B]
         there = b.op("Greater", counts, 0)
@@ -114,7 +122,7 @@ class Grid:
         feeds["asked"] = b.op("Add", first, b.op("Where", b.op("Less", order, b.column(blocks)), order, 0))
         tokens = b.op("Slice", b.op("Gather", self._facts.question, which), np.array([0]), most, np.array([1]))
         feeds["question"] = b.op("Reshape", b.op("Cast", tokens, to=ir.DataType.FLOAT), by_row)
-        return Layout(place, cells, back, feeds)
+        return Layout(place, back, feeds)
 
 
 class OneWindow:
@@ -123,6 +131,7 @@ class OneWindow:
     def __init__(self, b: Builder, facts: Facts, question_blocks: ir.Value, block_size: int):
         self._b = b
         self._mask = facts.mask(b)
+        self._tokens = facts.tokens(b)
         self._passage = facts.passage(b)
         # Question blocks come first, and stay as long as the window does.
         most = b.op("Max", question_blocks, np.array([1]))
@@ -132,24 +141,27 @@ class OneWindow:
             "question": b.op("Reshape", b.op("Cast", tokens, to=ir.DataType.FLOAT), np.array([1, -1])),
         }
 
-    def places(self, blocks: ir.Value) -> ir.Value:
-        """Return int64 [n], the numbers of some blocks of the window: where bool [1, K] is true."""
+    def still(self, live: ir.Value, place: ir.Value) -> ir.Value:
+        """Return int64 [n], which of the blocks that stand at some places are live, bool [1, K]."""
+        return self._places(self._b.op("Gather", live, place, axis=1))
+
+    def _places(self, blocks: ir.Value) -> ir.Value:
         return self._b.op("Gather", self._b.op("NonZero", blocks), 1)
 
     def arrange(self, live: ir.Value) -> Layout:
         """Return where the live blocks are; at least one is."""
         b = self._b
-        place = self.places(live)
+        place = self._places(live)
         back = b.count_up(b.size(place, 0))
-        cells = b.flat(b.op("Sub", b.op("CumSum", b.number(live), 1), 1))
         one_row = np.array([1, -1])
         feeds = self._asked | {
             "table": b.op("Unsqueeze", back, np.array([0])),
             "back": back,
+            LENGTH.name: b.op("ReduceSum", b.op("Gather", self._tokens, place), keepdims=1),
             "mask": b.op("Reshape", b.op("Gather", self._mask, place), one_row),
             "passage": b.op("Reshape", b.op("Gather", self._passage, place), one_row),
         }
-        return Layout(place, cells, back, feeds)
+        return Layout(place, back, feeds)
 
 
 def diagonal_rows(b: Builder, cells: ir.Value, table: ir.Value, heads: int, block_size: int) -> ir.Value:

@@ -5,14 +5,15 @@ does, those of `bundle.single_graph.input_specs`. Its outputs are those of `outp
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from bskim_export.bundle import single_graph
-from bskim_export.bundle.checks import symmetric_file
 from bskim_export.bundle.manifest import Graph, Manifest
 from bskim_export.bundle.tensors import LOGITS
 from bskim_export.export.onnx_graph import IR_VERSION
@@ -26,9 +27,7 @@ Load = Callable[[str], ir.Model]
 """Returns the graph of a file of the bundle. Each call returns another copy."""
 
 
-def make_skim_graph(
-    manifest: Manifest, load: Load, separator: tuple[int, int] | None = None, symmetric: bool = False
-) -> ir.Model:
+def make_skim_graph(manifest: Manifest, load: Load, separator: tuple[int, int] | None = None) -> ir.Model:
     """Return the graph.
 
     Args:
@@ -36,7 +35,6 @@ def make_skim_graph(
         load: reads them
         separator: of a graph that nobody steers, the id of the token behind a question, and how many of them stand
             there. The bundle's thresholds hold in it, and every window is a question's only one
-        symmetric: join the standard forms of an INT8 bundle's graphs
     """
     model = manifest.model
     layers = manifest.skim_layers
@@ -44,7 +42,7 @@ def make_skim_graph(
     typed = model.type_vocab_size > 1
 
     def part(graph: Graph) -> ir.Model:
-        found = load(graph.standard if symmetric else graph.file)
+        found = load(graph.file)
         if alone:
             fit_to_one_window(found)
         return found
@@ -73,9 +71,9 @@ def make_skim_graph(
         first = _before(b, _behind_separator(b, ids, separator), ids, model.block_size)
     facts = Facts(real, b.op("And", real, first))
     if separator is None:
-        settings = read_settings(b)
+        settings = read_settings(b, len(layers))
     else:
-        settings = fixed_settings(b, [manifest.thresholds[i] for i in layers], facts.ends_inside(b))
+        settings = fixed_settings(b, [manifest.thresholds[i] for i in layers], facts)
     state = State(b, manifest, facts, settings, alone)
 
     outputs: dict[str, ir.Value] = {}
@@ -90,38 +88,46 @@ def make_skim_graph(
             given = outputs | state.feeds
             predict = partial(b.splice, part(skim), f"skim_{layer}", given)
             state.judge(number, predict)
-            kept = state.drop(number, layer)
+            kept = state.drop(number)
         else:
             kept = state.pass_on()
         fed = {"last_context": outputs["context"], "last_residual": outputs["residual"], **kept}
 
     # Logits where their tokens stand; blocks of padding that were added here are cut off.
     start, end = (b.op("Slice", state.unpack(outputs[name]), np.array([0]), length, np.array([1])) for name in LOGITS)
-    found = (start, end, state.dropped_after, state.probability())
+    found = (start, end, state.dropped_after(), state.probability())
     for spec, value in zip(single_graph.output_specs(len(layers)), found, strict=True):
         b.output(spec, value)
-    return ir.Model(b.graph, ir_version=IR_VERSION, producer_name="bskim-export")
+    joined = ir.Model(b.graph, ir_version=IR_VERSION, producer_name="bskim-export")
+    RemoveUnusedNodesPass()(joined)  # of what a layout gives, not every graph reads all
+    return joined
 
 
-def write_single(folder: Path, manifest: Manifest) -> tuple[Graph, list[str]]:
-    """Write the graph that the runtime steers, beside those that it is joined of; they share their weights.
+def write_alone(folder: Path, manifest: Manifest) -> Manifest:
+    """Write the graphs of one window beside those that they are made of, with which they share their weights.
 
     Args:
         folder: of the bundle
         manifest: its contents so far
 
     Returns:
-        The graph, and the files that were written.
+        The manifest with the new graphs.
     """
+    dense = ir.load(folder / manifest.dense.file)
+    fit_to_one_window(dense)
+    _write(dense, folder / single_graph.DENSE_FILE)
+    inputs = single_graph.dense_input_specs(manifest.dense.inputs)
+    manifest = replace(manifest, dense_alone=Graph(single_graph.DENSE_FILE, inputs, manifest.dense.outputs))
     layers = len(manifest.skim_layers)
-    several = manifest.dense.symmetric is not None
-    forms = {single_graph.FILE: False} | ({symmetric_file(single_graph.FILE): True} if several else {})
-    for file, symmetric in forms.items():
-        model = make_skim_graph(manifest, lambda name: ir.load(folder / name), symmetric=symmetric)
-        (folder / file).write_bytes(ir.to_proto(model).SerializeToString(deterministic=True))
-    inputs, outputs = single_graph.input_specs(layers), single_graph.output_specs(layers)
-    graph = Graph(single_graph.FILE, inputs, outputs, symmetric_file(single_graph.FILE) if several else None)
-    return graph, list(forms)
+    if not layers:
+        return manifest
+    _write(make_skim_graph(manifest, lambda name: ir.load(folder / name)), folder / single_graph.FILE)
+    single = Graph(single_graph.FILE, single_graph.input_specs(layers), single_graph.output_specs(layers))
+    return replace(manifest, single=single)
+
+
+def _write(model: ir.Model, path: Path) -> None:
+    path.write_bytes(ir.to_proto(model).SerializeToString(deterministic=True))
 
 
 def _before(b: Builder, end: ir.Value, ids: ir.Value, block_size: int) -> ir.Value:

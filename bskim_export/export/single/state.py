@@ -9,7 +9,7 @@ from bskim_export.blocks import KEPT, MASKED
 from bskim_export.bundle.manifest import Manifest
 from bskim_export.bundle.tensors import TensorSpec
 from bskim_export.export.single.builder import Builder, Result
-from bskim_export.export.single.layout import Facts, Grid, OneWindow, diagonal_rows
+from bskim_export.export.single.layout import Facts, Grid, Layout, OneWindow, diagonal_rows
 from bskim_export.export.single.settings import Settings
 
 
@@ -21,44 +21,32 @@ class State:
 
     Attributes:
         feeds: what the next stage takes of the layout, and its predictor
-        dropped_after: int64 [B, K], the layer after which each block was dropped
     """
 
+    _layout: Layout
     _judged_now: ir.Value
     """bool [B, K], the blocks that are judged and live."""
-    _judged_places: ir.Value
-    """int64 [P], their numbers in the batch."""
+    _any_judged: ir.Value
+    """bool [B], whether there are any."""
 
     def __init__(self, b: Builder, manifest: Manifest, facts: Facts, settings: Settings, alone: bool):
         self._b = b
         self._model = manifest.model
+        self._layers = manifest.skim_layers
         self._alone = alone
         self._with_probe = any("probe" in stage.graph.input_names for stage in manifest.stages)
         self._facts = facts
         self._settings = settings
+        self._hold_best = settings.hold_best
+        self._held: ir.Value | None = None
         self._batch = b.op("Shape", facts.real, start=0, end=2)
         self._number = b.count_up(b.size(facts.real, 1))
-
-        # Which blocks are there, which may be dropped, and which are judged.
-        there = b.some(facts.real)
-        question_blocks = facts.question_blocks(b)
-        free = there if settings.held is None else b.op("And", there, b.op("Not", settings.held))
-        behind = b.column(question_blocks)
-        self._passage = b.op("And", free, b.op("GreaterOrEqual", self._number, behind))
-        self._judged = self._passage
-        if settings.judge_shared is not None:
-            first = b.op("Sub", behind, b.column(b.number(settings.judge_shared)))
-            self._judged = b.op("And", free, b.op("GreaterOrEqual", self._number, first))
-        self._may_leave = settings.may_leave
-        if settings.may_leave is not None and settings.held is not None:
-            self._may_leave = b.op("And", settings.may_leave, b.op("Not", b.some(settings.held)))
-        self._hold_best = settings.hold_best
-
         self._unjudged = b.filled(self._batch, np.array([-1], np.float32))
         self._judgements: list[ir.Value] = []
-        self.dropped_after = b.filled(self._batch, np.array([KEPT]))
-        self._live = there
-        self._layouts = (OneWindow if alone else Grid)(b, facts, question_blocks, self._model.block_size)
+        self._there = b.some(facts.real)
+        self._live = self._there
+        self._lives: list[ir.Value] = []
+        self._layouts = (OneWindow if alone else Grid)(b, facts, facts.question_blocks(b), self._model.block_size)
         self._arrange()
 
     def tokens(self, ids: ir.Value) -> dict[str, ir.Value]:
@@ -102,7 +90,7 @@ class State:
         return {spec.name: value for spec, value in zip(outputs, results, strict=True)}
 
     def judge(self, number: int, predict: Callable[[], dict[str, ir.Value]]) -> None:
-        """Ask a predictor about the blocks that are judged, if there are any and it is to run at all.
+        """Ask a predictor about the live blocks, if any of them is judged.
 
         Args:
             number: of its layer among those with a predictor
@@ -111,66 +99,71 @@ class State:
         b = self._b
 
         def ask() -> list[Result]:
+            # Of the blocks that are not judged, what it says is forgotten.
             found = predict()["keep_probability"]
-            if not self._alone:
-                found = b.op("Slice", found, np.array([0]), np.array([-1]))
-            places = self._judged_places
-            score = b.op("Reshape", b.op("ScatterElements", b.flat(self._unjudged), places, found), self._batch)
+            all_of_them = b.op("ScatterElements", b.flat(self._unjudged), self._layout.place, found)
+            score = b.op("Where", self._judged_now, b.op("Reshape", all_of_them, self._batch), self._unjudged)
             return [Result(score, "float32", ["batch", "blocks"])]
 
-        if self._settings.judges is None:
-            (found,) = ask()
-            score = found.value
+        self._judged_now = b.op("And", self._live, self._settings.judged[number])
+        if self._held is not None:
+            self._judged_now = b.op("And", self._judged_now, b.op("Not", self._held))
+        self._any_judged = b.some(self._judged_now)
+        if self._alone:
+            nothing = [Result(self._unjudged, "float32", ["batch", "blocks"])]
+            (score,) = b.choose(self._any_judged, ask, lambda: nothing)
         else:
-            runs = b.op("Gather", self._settings.judges, number)
-            self._judged_now = b.op("And", self._judged_now, runs)
-            any_judged = b.some(self._judged_now)
-            (score,) = b.choose(any_judged, ask, lambda: [Result(self._unjudged, "float32", ["batch", "blocks"])])
+            score = ask()[0].value
         self._judgements.append(score)
 
-    def drop(self, number: int, layer: int) -> dict[str, ir.Value]:
+    def drop(self, number: int) -> dict[str, ir.Value]:
         """Drop what is refused after a layer that was judged, and every block of a window that leaves; return which
         blocks and cells of the stage before go on."""
         b = self._b
         settings = self._settings
-        judged = self._judged_now
         score = self._judgements[-1]
-        # A block stays if it is sure enough, and allowed to.
-        stays = b.op("GreaterOrEqual", score, b.op("Gather", settings.thresholds, number))
-        if settings.allowed is not None:
-            stays = b.op("And", stays, b.op("Gather", settings.allowed, number, axis=0))
-        refused = b.op("And", judged, b.op("Not", stays))
-        gone = b.op("And", refused, self._passage)
-        empty = b.op("And", b.some(judged), b.op("Not", b.some(b.op("And", judged, stays))))
-        if self._may_leave is not None:
-            gone = b.op("Or", gone, b.op("And", self._may_leave, empty))
+        stays = b.op("And", self._judged_now, b.op("GreaterOrEqual", score, settings.thresholds[number]))
+        gone = b.op("And", b.op("Xor", self._judged_now, stays), settings.droppable)
+        empty = b.op("And", self._any_judged, b.op("Not", b.some(stays)))
+        if settings.may_leave is not None:
+            gone = b.op("Or", gone, b.op("And", settings.may_leave, empty))
         if self._hold_best is not None:
             # In a window that must not leave, the surest block is held from now on.
-            best = b.op("ArgMax", score, axis=1, keepdims=1)
-            keeps = b.column(b.op("And", self._hold_best, empty))
-            free = b.op("Not", b.op("And", keeps, b.op("Equal", self._number, best)))
-            gone = b.op("And", gone, free)
-            self._passage = b.op("And", self._passage, free)
-            self._judged = b.op("And", self._judged, free)
+            best = b.op("Equal", self._number, b.op("ArgMax", score, axis=1, keepdims=1))
+            held = b.op("And", b.column(b.op("And", self._hold_best, empty)), best)
+            self._held = held if self._held is None else b.op("Or", self._held, held)
+            gone = b.op("And", gone, b.op("Not", held))
             self._hold_best = b.op("And", self._hold_best, b.op("Not", empty))
-        gone = b.op("And", self._live, gone)
-        self.dropped_after = b.op("Where", gone, layer, self.dropped_after)
-        self._live = b.op("And", self._live, b.op("Not", gone))
         before = self._layout
-        keep = b.places(b.op("Gather", b.flat(self._live), before.place))  # of the blocks that were live
+        self._live = b.op("And", self._live, b.op("Not", gone))
+        self._lives.append(self._live)
+        keep = self._layouts.still(self._live, before.place)
         self._arrange()
         return {"keep": keep, "keep_cells": keep if self._alone else b.op("Gather", before.back, keep)}
 
     def pass_on(self) -> dict[str, ir.Value]:
         """Let all go on, unjudged."""
         self._judgements.append(self._unjudged)
+        self._lives.append(self._live)
         place = self._layout.place
         return {"keep": self._b.count_up(self._b.size(place, 0)), "keep_cells": self._layout.back}
 
     def probability(self) -> ir.Value:
         """Return float32 [B, L, K], what the predictor of each layer says of each block; -1 where it judged none."""
-        rows = (self._b.op("Unsqueeze", row, np.array([1])) for row in self._judgements)
-        return self._b.op("Concat", *rows, axis=1)
+        return self._stacked(self._judgements)
+
+    def dropped_after(self) -> ir.Value:
+        """Return int64 [B, K], the layer after which each block was dropped; KEPT if it never was."""
+        b = self._b
+        survived = b.op("ReduceSum", b.number(self._stacked(self._lives)), np.array([1]), keepdims=0)
+        after = b.op("Gather", np.array([*self._layers, KEPT]), survived)
+        return b.op("Where", self._there, after, KEPT)
+
+    def _stacked(self, rows: Sequence[ir.Value]) -> ir.Value:
+        """Return what there is for each layer, [B, K], as [B, L, K]."""
+        b = self._b
+        axis = np.array([1])
+        return b.op("Concat", *(b.op("Unsqueeze", row, axis) for row in rows), axis=1)
 
     def unpack(self, logits: ir.Value) -> ir.Value:
         """Return logits [N, k] where their tokens stand, [B, K * k]; MASKED where a token was dropped or is padding."""
@@ -182,16 +175,10 @@ class State:
         return b.op("Where", b.op("Reshape", live, by_window), b.op("Reshape", laid, by_window), np.float32(MASKED))
 
     def _arrange(self) -> None:
-        """Lay out the blocks that go on, and find the cells that the next predictor judges."""
-        b = self._b
+        """Lay out the blocks that go on. The next predictor looks at all of them."""
         self._layout = self._layouts.arrange(self._live)
-        self._judged_now = b.op("And", self._judged, self._live)
-        self._judged_places = self._layouts.places(self._judged_now)
-        cells = b.op("Gather", self._layout.cells, self._judged_places)
-        if not self._alone:
-            # One more than there are: with nothing to judge, graphs would get an empty tensor.
-            cells = b.op("Concat", cells, np.array([0]), axis=0)
+        cells = self._layout.back
         self.feeds = self._layout.feeds | {"scored": cells}
         if self._with_probe:
             table = self._layout.feeds["table"]
-            self.feeds["probe"] = diagonal_rows(b, cells, table, self._model.num_heads, self._model.block_size)
+            self.feeds["probe"] = diagonal_rows(self._b, cells, table, self._model.num_heads, self._model.block_size)

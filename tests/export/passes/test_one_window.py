@@ -28,6 +28,7 @@ def test_a_part_computes_the_same_with_fewer_operators(tiny_bundle, part):
         "passage": (np.arange(blocks * size) >= 10).astype(np.float32)[None],
         "asked": np.zeros((1, 1), np.int64),
         "question": (np.arange(size) < 10).astype(np.float32)[None],
+        "length": np.array([100]),
         "scored": np.arange(1, blocks),
         "keep": np.arange(blocks),
         "keep_cells": np.arange(blocks),
@@ -45,5 +46,15 @@ def test_a_part_computes_the_same_with_fewer_operators(tiny_bundle, part):
     after = Counter(node.op_type for node in fitted.graph)
     assert after.total() < before.total() - 5
     assert after["Gather"] < before["Gather"]
+    assert (after["Attention"], after["Softmax"]) == ((1, 0) if part != "skim_01" else (0, 1))
     for ours, theirs in zip(run(fitted, feeds), expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+def test_an_attention_whose_map_is_read_stays(tiny_bundle):
+    bundle = Bundle.open(tiny_bundle("bert", (1,), "diagonal"))
+    fitted = ir.load(bundle.path("onnx/stage_00.onnx"))  # two layers; a predictor reads the map of the second
+    fit_to_one_window(fitted)
+    kinds = Counter(node.op_type for node in fitted.graph)
+    assert (kinds["Attention"], kinds["Softmax"]) == (1, 1)
+    assert {"length", "mask", "probe"} <= {value.name for value in fitted.graph.inputs}
