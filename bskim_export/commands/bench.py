@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bskim_export.commands.bench_profile import profile_rows, show_profile
 from bskim_export.commands.common import (
     align_option,
     backend_options,
@@ -70,6 +71,8 @@ if TYPE_CHECKING:
               "precision, whose dense model is one more row; speed-ups are then over that.")  # fmt: skip
 @click.option("--warm-up", is_flag=True, help="Run everything once before measuring, for the times of a process that "
               "has been up for long. OpenVINO compiles kernels for every new shape.")  # fmt: skip
+@click.option("--profile", "profiles", is_flag=True, help="Print instead where the time of a question goes, text to "
+              "answer: tokenising, windows, engine (and what is in it, on ONNX Runtime), decoding.")  # fmt: skip
 @json_option
 def main(
     bundle: Path,
@@ -89,6 +92,7 @@ def main(
     keep_schedule: list[float] | None,
     baseline: Path | None,
     warm_up: bool,
+    profiles: bool,
     json_path: Path | None,
 ) -> None:
     """Measure BUNDLE (default: engines/) on real questions.
@@ -106,6 +110,9 @@ def main(
     from bskim_export.evaluate.usable import usable
     from bskim_export.runtime.pipeline import QAPipeline
 
+    if profiles and (keep_schedule or baseline or max_blocks or warm_up):
+        raise click.UsageError("--profile measures the bundle's own rows: it takes no --keep-schedule, --baseline, "
+                               "--max-blocks or --warm-up.")  # fmt: skip
     notes: list[str] = []
 
     def on_note(line: str) -> None:
@@ -130,6 +137,13 @@ def main(
     for one in filter(None, (pipeline, other)):
         found = usable(found, one.maker, options, on_note)
     questions = sample(found, limit, seed)
+    if profiles:
+        parts = profile_rows(pipeline, pipeline.answerer(options), questions)
+        where = f"{backend.name} {backend.precision}, {backend.threads} threads"
+        title = f"{pipeline.bundle.model.source} on {dataset}, {len(questions)} questions, {where}"
+        content = {"machine": describe_machine(backend), "options": asdict(options), "profile": parts}
+        deliver(lambda: show_profile(parts, title), lambda: write_report(json_path, content))
+        return
     rows = make_rows(pipeline.answerer(options), keep_schedule, other.answerer(options) if other else None)
     over = rows[-1] if baseline else rows[1]
     with progress_bar() as bar:

@@ -93,8 +93,11 @@ def _token_range(window: Window, first: int, last: int, align_to_words: bool) ->
     finish = last - window.question_length
     words = window.words
     if align_to_words and words[begin] >= 0 and words[finish] >= 0:
-        begin = int(np.flatnonzero(words == words[begin])[0])
-        finish = int(np.flatnonzero(words == words[finish])[-1])
+        # A word's tokens stand together.
+        while begin > 0 and words[begin - 1] == words[begin]:
+            begin -= 1
+        while finish + 1 < len(words) and words[finish + 1] == words[finish]:
+            finish += 1
     return int(window.offsets[begin, 0]), int(window.offsets[finish, 1])
 
 

@@ -113,7 +113,7 @@ assert ask() == before, "changed"
 
 def test_what_is_loaded_later_is_checked_again(tiny_bundle, tmp_path):
     folder = shutil.copytree(tiny_bundle(), tmp_path / "engines")
-    for file in ("onnx/weights.bin", "onnx/dense.onnx"):
+    for file in ("onnx/weights.bin", "onnx/dense_alone.onnx"):
         qa = QAPipeline(folder, threshold=0.5)
         content = (folder / file).read_bytes()
         times = os.stat(folder / file)

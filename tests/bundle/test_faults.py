@@ -230,7 +230,7 @@ def test_a_pipeline_never_mixes_the_graphs_of_two_bundles(name, checkpoints, pai
     assert qa(**ASKED) == before  # what it has loaded serves on
     windows = windows_of(checkpoints[0], sample(squad, 1))
     with pytest.raises(BundleError, match=r"was replaced or changed after it was opened\. Start again"):
-        qa.runner.run(windows, None)  # dense.onnx was not needed so far
+        qa.runner.run(windows, None)  # the dense graph was not needed so far
     again = QAPipeline(out, threshold=0.5, backend=backend)  # the same paths, the same places in weights.bin
     fresh = QAPipeline(pair[1], threshold=0.5, backend=open_backend(name))
     assert again(**ASKED) == fresh(**ASKED) != before

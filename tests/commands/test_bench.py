@@ -114,3 +114,18 @@ def test_numbers_below_one_are_refused(option):
     done = run("bench", "nowhere", option, 0)
     assert done.exit_code == 2
     assert f"Invalid value for '{option}'" in done.output
+
+
+def test_the_profile_says_where_the_time_of_a_question_goes(minilm_bundle, tmp_path):
+    done = succeed("bench", minilm_bundle, "--limit", 4, "--profile", "--json", tmp_path / "report.json")
+    dense, skim = read_json(tmp_path / "report.json")["profile"]
+    assert (dense["name"], skim["name"]) == ("dense", "skim")
+    assert dense["inside_ms"]["predictors"] == 0 < skim["inside_ms"]["predictors"]
+    for row in (dense, skim):
+        inside = sum(row["inside_ms"].values())
+        assert 0.3 * inside < row["parts_ms"]["engine"] < 3 * inside
+    for line in ("tokenise", "decode answers", "engine: attention", "all but the engine"):
+        assert line in done
+    refused = run("bench", minilm_bundle, "--profile", "--keep-schedule", "1,0.5")
+    assert refused.exit_code == 2
+    assert "--profile measures the bundle's own rows" in in_one_line(refused)
