@@ -22,6 +22,7 @@ MAINTAINER_COMMANDS = {
     "predictors": "Measure how well the predictors of a checkpoint know answers, layer by layer.",
     "risk-check": "Count on many splits of a data set how often a calibrated risk is exceeded.",
     "overhead": "Measure the cost of splitting into stages.",
+    "scaling": "Measure whether saved MACs are saved time.",
     "document-cost": "Measure what the length of a text costs, and passages against one document.",
     "cold-start": "Measure a fresh process, from a bundle to its first answer.",
     "gpu-bench": "Time a bundle or a published shape on a GPU, over batch sizes and lengths.",

@@ -17,8 +17,8 @@ from bskim_export.commands.types import Whole
 @backend_options
 def main(bundle: Path, count: int, repeats: int, threads: int | None, precision: str, backend_name: str | None) -> None:
     """Print how much slower the single graph of BUNDLE (default: engines/) and its stages are than the dense graph
-    when nothing is dropped."""
-    from bskim_export.bench.staging_overhead import measure_overhead
+    when nothing is dropped, and how fast they are at the bundle's thresholds."""
+    from bskim_export.bench.staging_overhead import measure_times
     from bskim_export.data.question import sample
     from bskim_export.data.squad import load_squad
     from bskim_export.runtime.orchestrator import Orchestrator
@@ -34,5 +34,12 @@ def main(bundle: Path, count: int, repeats: int, threads: int | None, precision:
         runners = {"single graph": pipeline.runner} | runners
     for size in (1, 8):
         batches = [windows[i : i + size] for i in range(0, len(windows), size)]
-        for name, overhead in zip(runners, measure_overhead(list(runners.values()), batches, repeats), strict=True):
-            console.print(f"{size} at a time, every predictor, nothing dropped, {name}: {overhead:+.1%} over dense")
+        times = measure_times(list(runners.values()), batches, pipeline.policy, repeats)
+        for name, one in zip(runners, times, strict=True):
+            console.print(
+                f"{size} at a time, {name}: every predictor, nothing dropped {one.overhead:+.1%} over dense; "
+                f"{len(windows) / one.dense:.1f} windows a second dense, {len(windows) / one.skim:.1f} at the bundle's "
+                f"thresholds ({one.dense / one.skim:.2f}x)",
+                highlight=False,
+                soft_wrap=True,
+            )

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from commands.cli import in_one_line, run, succeed
+from commands.cli import in_one_line, read_json, run, succeed
 from support import EXAMPLE, SHAPE
 
 from bskim_export.bench import random_models
@@ -14,9 +14,15 @@ from bskim_export.commands import cold_start
 
 def test_overhead_is_printed_for_single_windows_and_for_batches(tiny_bundle):
     shown = succeed("overhead", tiny_bundle(), "--windows", 9, "--repeats", 1)
-    found = re.findall(r"(\d) at a time, every predictor, nothing dropped, ([a-z ]+): ([+-]\d+\.\d)% over dense", shown)
+    pattern = (
+        r"(\d) at a time, ([a-z ]+): every predictor, nothing dropped ([+-]\d+\.\d)% over dense; (\d+\.\d) windows a "
+        r"second dense, (\d+\.\d) at the bundle's thresholds \((\d+\.\d\d)x\)"
+    )
+    found = re.findall(pattern, shown)
     assert [one[:2] for one in found] == [(n, graph) for n in "18" for graph in ("single graph", "staged")]
-    assert all(float(percent) > -100 for *_, percent in found)
+    for _, _, percent, dense, skim, ratio in found:
+        assert float(percent) > -100
+        assert float(ratio) == pytest.approx(float(skim) / float(dense), rel=0.01)
 
 
 def test_a_cold_start_is_the_time_of_whole_processes(tiny_bundle):
@@ -75,3 +81,16 @@ def test_the_cost_of_engines_is_printed_and_refusals_with_it(tiny_bundle):
     assert "1 of 1" in shown  # the one stage is the dense graph too
     assert "0 of 1" in shown
     assert "cannot compile" in shown
+
+
+def test_scaling_is_printed_and_drawn(tiny_bundle, tmp_path):
+    pytest.importorskip("matplotlib")
+    common = ("scaling", tiny_bundle(), "--windows", 3, "--repeats", 1)
+    shown = succeed(*common, "--json", tmp_path / "x.json", "--plot", tmp_path / "x.svg")
+    assert "of the dense model's time are fixed" in shown
+    report = read_json(tmp_path / "x.json")
+    assert [p["share"] for p in report["points"]] == [n / 10 for n in range(10, 0, -1)]
+    assert set(report["lines"]) == {"alone", "together"}
+    assert (tmp_path / "x.svg").stat().st_size > 1000
+    assert run(*common, "--plot", tmp_path / "x.bmp").exit_code == 2
+    assert "has no predictors" in run("scaling", tiny_bundle("bert", ())).output
