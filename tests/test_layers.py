@@ -21,7 +21,7 @@ TORCH_FREE = (
 HEAVY = ("torch", "transformers", "onnx", "onnx_ir", "triton")
 ABOUT_TORCH = {
     "backends/torch.py", "backends/torch_ops.py", "backends/torch_fusion.py", "bench/kernel.py",
-    "bench/random_models.py",
+    "bench/random_models.py", "bench/peers/catalogue.py", "bench/peers/graphs.py", "bench/peers/libraries.py",
 }  # fmt: skip
 """Modules of these rooms that are about PyTorch; nothing imports them unless they are asked for."""
 

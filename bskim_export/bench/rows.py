@@ -14,6 +14,8 @@ from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.policy import KeepSchedule, Thresholds
 from bskim_export.runtime.windows import WindowMaker
 
+F1_LEEWAY = 0.1
+"""Points of F1 that a way to run the dense model may be worse by, and still count as the same."""
 PARTS = 8
 """Batches whose questions run together when throughput is measured."""
 
@@ -109,6 +111,18 @@ def summarise(row: Row, baseline: Row, backend: str) -> dict[str, Any]:
         "questions_per_second": questions / row.batch_seconds,
         "kept_blocks": (kept / sum(done.blocks for done in row.alone)).tolist(),
     }
+
+
+def fastest_dense(rows: Sequence[dict[str, Any]], time: str) -> dict[str, Any]:
+    """Return the fastest row that drops nothing and whose F1 is not below the dense model's by more than F1_LEEWAY.
+
+    Args:
+        rows: summaries, one of them named "dense"
+        time: of "speedup_time" and "speedup_time_batched"
+    """
+    (dense,) = (row for row in rows if row["name"] == "dense")
+    same = [row for row in rows if row["name"] != "skim" and row["f1"] >= dense["f1"] - F1_LEEWAY]
+    return max(same, key=lambda row: float(row[time]))
 
 
 def paper_speedup(row: Row) -> float:

@@ -1,11 +1,13 @@
 """bskim-bench: the worth of a bundle, measured."""
 
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from bskim_export.commands.bench_peers import parse_peers, peer_rows, show_fastest
 from bskim_export.commands.bench_profile import profile_rows, show_profile
 from bskim_export.commands.common import (
     align_option,
@@ -71,6 +73,11 @@ if TYPE_CHECKING:
               "precision, whose dense model is one more row; speed-ups are then over that.")  # fmt: skip
 @click.option("--warm-up", is_flag=True, help="Run everything once before measuring, for the times of a process that "
               "has been up for long. OpenVINO compiles kernels for every new shape.")  # fmt: skip
+@click.option("--peers", "peer_names", metavar="NAMES", callback=parse_peers, help="More rows: what else runs the "
+              "dense model on a CPU, each as its own users run it. 'all', or some of torch, torch-compile, "
+              "onnxruntime, openvino, optimum, ctranslate2. Needs --model.")  # fmt: skip
+@click.option("--model", "checkpoint", type=Named(), metavar="DIRECTORY", help="The checkpoint that BUNDLE was "
+              "exported from, as Hugging Face has it: what the peers run.")  # fmt: skip
 @click.option("--profile", "profiles", is_flag=True, help="Print instead where the time of a question goes, text to "
               "answer: tokenising, windows, engine (and what is in it, on ONNX Runtime), decoding.")  # fmt: skip
 @json_option
@@ -92,6 +99,8 @@ def main(
     keep_schedule: list[float] | None,
     baseline: Path | None,
     warm_up: bool,
+    peer_names: list[str] | None,
+    checkpoint: Path | None,
     profiles: bool,
     json_path: Path | None,
 ) -> None:
@@ -110,9 +119,11 @@ def main(
     from bskim_export.evaluate.usable import usable
     from bskim_export.runtime.pipeline import QAPipeline
 
-    if profiles and (keep_schedule or baseline or max_blocks or warm_up):
+    if profiles and (keep_schedule or baseline or max_blocks or warm_up or peer_names):
         raise click.UsageError("--profile measures the bundle's own rows: it takes no --keep-schedule, --baseline, "
-                               "--max-blocks or --warm-up.")  # fmt: skip
+                               "--max-blocks, --warm-up or --peers.")  # fmt: skip
+    if (peer_names is None) != (checkpoint is None):
+        raise click.UsageError("--peers and --model belong together: peers run the checkpoint of the bundle.")
     notes: list[str] = []
 
     def on_note(line: str) -> None:
@@ -146,9 +157,13 @@ def main(
         return
     rows = make_rows(pipeline.answerer(options), keep_schedule, other.answerer(options) if other else None)
     over = rows[-1] if baseline else rows[1]
-    with progress_bar() as bar:
-        task = bar.add_task("Measuring", total=2 * len(questions))
-        measure(rows, questions, lambda: bar.advance(task), warm_up)
+    ours = next(row for row in reversed(rows) if row.name in ("skim", "dense"))
+    with ExitStack() as stack:
+        if peer_names and checkpoint:
+            rows += stack.enter_context(peer_rows(peer_names, checkpoint, rows[1], backend.threads, on_note))
+        with progress_bar() as bar:
+            task = bar.add_task("Measuring", total=2 * len(questions))
+            measure(rows, questions, lambda: bar.advance(task), warm_up)
     report: dict[str, Any] = {
         "dataset": {
             "name": dataset,
@@ -166,13 +181,15 @@ def main(
         "graphs": pipeline.bundle.manifest.precision,
         "keep_schedule": keep_schedule,
         "rows": [summarise(row, over, backend.name) for row in rows],
-        "speedup_macs_over_padded_512": paper_speedup(rows[-2] if baseline else rows[-1]),
+        "speedup_macs_over_padded_512": paper_speedup(ours),
     }
 
     def show() -> None:
         alone = pipeline.runner.alone
         together = "windows side by side, a core each" if alone else f"in batches of {batch_size} windows"
         _show(report, dataset, together, over.name, backend, keep_schedule)
+        if peer_names:
+            show_fastest(report["rows"])
 
     deliver(show, lambda: write_report(json_path, report))
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from commands.cli import in_one_line, read_json, run, succeed
+from support import EXAMPLE
 
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.manifest import RunDefaults
@@ -129,3 +130,15 @@ def test_the_profile_says_where_the_time_of_a_question_goes(minilm_bundle, tmp_p
     refused = run("bench", minilm_bundle, "--profile", "--keep-schedule", "1,0.5")
     assert refused.exit_code == 2
     assert "--profile measures the bundle's own rows" in in_one_line(refused)
+
+
+def test_peers_are_rows_of_the_same_table(minilm_bundle, tmp_path):
+    common = ("bench", minilm_bundle, "--limit", 3, "--json", tmp_path / "report.json")
+    shown = succeed(*common, "--peers", "torch,optimum", "--model", EXAMPLE)
+    names = [row["name"] for row in read_json(tmp_path / "report.json")["rows"]]
+    assert names == ["dense-padded", "dense", "skim", "torch fp32", "torch bf16"]
+    assert "the fastest dense way with an F1 of at most 0.1 less is" in shown
+    assert any("optimum-onnx" in line for line in read_json(tmp_path / "report.json")["dataset"]["notes"])
+    assert "there is no peer 'tf'" in in_one_line(run(*common, "--peers", "torch,tf", "--model", EXAMPLE))
+    assert "belong together" in in_one_line(run(*common, "--peers", "all"))
+    assert "is no checkpoint" in in_one_line(run(*common, "--peers", "all", "--model", tmp_path))
