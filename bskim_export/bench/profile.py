@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from bskim_export.backends.base import Backend, Engine
 from bskim_export.backends.onnxruntime_profile import NodeTime, ProfilingBackend
+from bskim_export.bench.rows import TURN
 from bskim_export.bundle import single_graph
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.manifest import Graph, Model
@@ -117,7 +118,7 @@ def profile(
     questions: Sequence[Question],
     progress: Callable[[], None],
 ) -> dict[str, Parts]:
-    """Return of each row the seconds of all questions by part, taking turns at every question.
+    """Return of each row the seconds of all questions by part, taking turns every few questions.
 
     Questions and their windows run one by one, on all cores.
 
@@ -133,10 +134,12 @@ def profile(
     for name, answerer in timed.items():  # engines and caches are warm before the first measurement
         _answer(answerer, questions[0], watches[name])
         watches[name].seconds.clear()
-    for turn, question in enumerate(questions):
+    for turn, few in enumerate(questions[i : i + TURN] for i in range(0, len(questions), TURN)):
         for name in take_turns(list(rows), turn):
-            _answer(timed[name], question, watches[name])
-        progress()
+            for question in few:
+                _answer(timed[name], question, watches[name])
+        for _ in few:
+            progress()
     return {name: {part: watch.seconds[part] for part in HOST} for name, watch in watches.items()}
 
 

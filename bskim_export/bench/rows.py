@@ -16,6 +16,9 @@ from bskim_export.runtime.windows import WindowMaker
 
 F1_LEEWAY = 0.1
 """Points of F1 that a way to run the dense model may be worse by, and still count as the same."""
+TURN = 16
+"""Questions that a row answers one at a time before it is the next one's turn. Rows have weights of their own in
+memory, and after another row's turn the first question finds none of them in the processor's caches."""
 PARTS = 8
 """Batches whose questions run together when throughput is measured."""
 
@@ -68,7 +71,7 @@ def make_rows(
 def measure(
     rows: Sequence[Row], questions: Sequence[Question], progress: Callable[[], None], warm_up: bool = False
 ) -> None:
-    """Measure all rows, taking turns at every question, so that a machine that slows down slows all alike.
+    """Measure all rows, taking turns at every few questions, so that a machine that slows down slows all alike.
 
     First one question at a time (latency, answers, MACs), then many at once in batches (throughput).
 
@@ -83,10 +86,11 @@ def measure(
         for part in parts if warm_up else [questions[:1]]:
             _run(row, part, 1)
             _run(row, part, together)
-    for n, question in enumerate(questions):
+    for n, few in enumerate(questions[i : i + TURN] for i in range(0, len(questions), TURN)):
         for row in take_turns(rows, n):
-            row.alone += _run(row, [question], 1)
-        progress()
+            row.alone += _run(row, few, 1)
+        for _ in few:
+            progress()
     for n, part in enumerate(parts):
         for row in take_turns(rows, n):
             row.batch_seconds += sum(done.seconds for done in _run(row, part, together))

@@ -106,7 +106,7 @@ def main(
 ) -> None:
     """Measure BUNDLE (default: engines/) on real questions.
 
-    Prints three rows, on one backend and in one run, taking turns at every question: dense with every window padded
+    Prints three rows, on one backend and in one run, taking turns every few questions: dense with every window padded
     to full length, dense without padding, and without padding plus skimming. The second is what skimming must beat.
 
     Answers are scored as SQuAD 1.1 and MRQA define it; if the data set has questions without an answer, as SQuAD 2.0
