@@ -18,7 +18,7 @@ from bskim_export.bundle import single_graph
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.manifest import Graph, Model
 from bskim_export.data.question import Question
-from bskim_export.evaluate.timing import take_turns
+from bskim_export.evaluate.timing import share_turns
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.asked import Asked, Passage
 from bskim_export.runtime.opening import make_runner
@@ -62,53 +62,53 @@ class Stopwatch:
                 self.seconds[within] -= taken
 
 
-class TimedBackend:
-    """A backend whose engines and copies are timed, within the runner that asks for them; see `Backend`."""
+class _Timed:
+    """Stands in for something, and times what it does; all else of it is as it was."""
 
-    def __init__(self, backend: Backend, watch: Stopwatch):
-        self._backend = backend
-        self._watch = watch
-        for name in ("name", "version", "precision", "threads", "runs_single", "survives_fork"):
-            setattr(self, name, getattr(backend, name))
-
-    def load(self, bundle: Bundle, graph: Graph, streams: int = 1) -> Engine:
-        """Compile one graph of a bundle; see `Backend.load`."""
-        return _TimedEngine(self._backend.load(bundle, graph, streams), self._watch)
-
-    def to_device(self, array: npt.NDArray[Any]) -> Any:
-        """Return a tensor of the backend."""
-        with self._watch.part(COPIES, within=RUNNER):
-            return self._backend.to_device(array)
-
-    def to_host(self, tensor: Any) -> Any:
-        """Return the values of a tensor."""
-        with self._watch.part(COPIES, within=RUNNER):
-            return self._backend.to_host(tensor)
-
-
-class _TimedEngine:
-    def __init__(self, engine: Engine, watch: Stopwatch):
-        self._engine = engine
-        self._watch = watch
-
-    def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
-        with self._watch.part(ENGINE, within=RUNNER):
-            return self._engine.run(feeds)
-
-
-class _TimedTokenizer:
-    """A tokenizer whose calls are timed, within the cutting of windows."""
-
-    def __init__(self, tokenizer: Any, watch: Stopwatch):
-        self._tokenizer = tokenizer
+    def __init__(self, original: Any, watch: Stopwatch):
+        self._original = original
         self._watch = watch
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._tokenizer, name)
+        return getattr(self._original, name)
+
+
+class _TimedBackend(_Timed):
+    """A backend, within the runner that asks for its engines and copies; see `Backend`."""
+
+    def load(self, bundle: Bundle, graph: Graph, streams: int = 1) -> Engine:
+        return cast(Engine, _TimedEngine(self._original.load(bundle, graph, streams), self._watch))
+
+    def to_device(self, array: npt.NDArray[Any]) -> Any:
+        with self._watch.part(COPIES, within=RUNNER):
+            return self._original.to_device(array)
+
+    def to_host(self, tensor: Any) -> Any:
+        with self._watch.part(COPIES, within=RUNNER):
+            return self._original.to_host(tensor)
+
+
+class _TimedEngine(_Timed):
+    """An engine, within the runner."""
+
+    def run(self, feeds: Mapping[str, Any]) -> Any:
+        with self._watch.part(ENGINE, within=RUNNER):
+            return self._original.run(feeds)
+
+
+class _TimedTokenizer(_Timed):
+    """A tokenizer, within the cutting of windows."""
 
     def encode(self, *args: Any, **options: Any) -> Any:
         with self._watch.part(TOKENISE, within=WINDOWS):
-            return self._tokenizer.encode(*args, **options)
+            return self._original.encode(*args, **options)
+
+
+def _timed(answerer: Answerer, bundle: Bundle, backend: Backend, watch: Stopwatch) -> Answerer:
+    """Return the same with a tokenizer and a runner that are timed."""
+    maker = copy(answerer.maker)
+    maker.tokenizer = cast(Tokenizer, _TimedTokenizer(maker.tokenizer, watch))
+    return replace(answerer, maker=maker, runner=make_runner(bundle, cast(Backend, _TimedBackend(backend, watch))))
 
 
 def profile(
@@ -127,19 +127,13 @@ def profile(
         progress: called after each question
     """
     watches = {name: Stopwatch() for name in rows}
-    timed = {
-        name: replace(answerer, runner=make_runner(bundle, TimedBackend(backend, watches[name])))  # type: ignore[arg-type]
-        for name, answerer in rows.items()
-    }
+    timed = {name: _timed(answerer, bundle, backend, watches[name]) for name, answerer in rows.items()}
     for name, answerer in timed.items():  # engines and caches are warm before the first measurement
         _answer(answerer, questions[0], watches[name])
         watches[name].seconds.clear()
-    for turn, few in enumerate(questions[i : i + TURN] for i in range(0, len(questions), TURN)):
-        for name in take_turns(list(rows), turn):
-            for question in few:
-                _answer(timed[name], question, watches[name])
-        for _ in few:
-            progress()
+    for name, few in share_turns(list(rows), questions, TURN, progress):
+        for question in few:
+            _answer(timed[name], question, watches[name])
     return {name: {part: watch.seconds[part] for part in HOST} for name, watch in watches.items()}
 
 
@@ -186,9 +180,7 @@ def part_of(node: NodeTime, model: Model) -> str:
 
 def _answer(answerer: Answerer, question: Question, watch: Stopwatch) -> None:
     """Answer a question as `ask_all` does, its windows one by one."""
-    maker = copy(answerer.maker)
-    maker.tokenizer = cast(Tokenizer, _TimedTokenizer(maker.tokenizer, watch))
-    asked = Asked(replace(answerer, maker=maker), question.question, [Passage(question.context)])
+    asked = Asked(answerer, question.question, [Passage(question.context)])
     with watch.part(WINDOWS):
         windows = list(asked.cut())
     suited = answerer.suited(asked.document)

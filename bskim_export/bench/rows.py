@@ -9,7 +9,7 @@ import numpy as np
 from bskim_export.data.metrics import evaluate as score
 from bskim_export.data.question import Question
 from bskim_export.evaluate.loop import Evaluated, evaluate, padded_macs
-from bskim_export.evaluate.timing import take_turns
+from bskim_export.evaluate.timing import share_turns
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.policy import KeepSchedule, Thresholds
 from bskim_export.runtime.windows import WindowMaker
@@ -86,16 +86,10 @@ def measure(
         for part in parts if warm_up else [questions[:1]]:
             _run(row, part, 1)
             _run(row, part, together)
-    for n, few in enumerate(questions[i : i + TURN] for i in range(0, len(questions), TURN)):
-        for row in take_turns(rows, n):
-            row.alone += _run(row, few, 1)
-        for _ in few:
-            progress()
-    for n, part in enumerate(parts):
-        for row in take_turns(rows, n):
-            row.batch_seconds += sum(done.seconds for done in _run(row, part, together))
-        for _ in part:
-            progress()
+    for row, few in share_turns(rows, questions, TURN, progress):
+        row.alone += _run(row, few, 1)
+    for row, part in share_turns(rows, questions, together, progress):
+        row.batch_seconds += sum(done.seconds for done in _run(row, part, together))
 
 
 def summarise(row: Row, baseline: Row, backend: str) -> dict[str, Any]:

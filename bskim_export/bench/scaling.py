@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bskim_export.errors import missing_extra
 from bskim_export.evaluate.macs import window_macs
+from bskim_export.evaluate.plotting import new_figure, save_figure
 from bskim_export.evaluate.timing import interleaved
 from bskim_export.runtime.policy import KeepSchedule, Policy
 from bskim_export.runtime.runner import Runner
@@ -94,14 +94,7 @@ def plot_scaling(points: Sequence[Point], lines: dict[str, Line], title: str, pa
     Raises:
         MissingExtraError: matplotlib is not there.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise missing_extra("matplotlib", "plot", "Drawing the curve") from error
-
-    figure = Figure(figsize=(5.5, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(5.5, 4)
     axes = figure.subplots()
     names = {"alone": ("#0b6e99", "one window at a time"), "together": ("#c2571a", "all windows at once")}
     for time, (colour, label) in names.items():
@@ -111,7 +104,7 @@ def plot_scaling(points: Sequence[Point], lines: dict[str, Line], title: str, pa
     axes.set(xlim=(0, 1.15), ylim=(0, 1.15), xlabel="MACs (share of dense)", ylabel="time (share of dense)")
     axes.legend(frameon=False)
     figure.suptitle(title, fontsize=10)
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    save_figure(figure, path)
 
 
 def _macs(runner: Runner, windows: Sequence[Window], policy: Policy | None) -> int:

@@ -1,20 +1,9 @@
-"""The trade-off as a picture. Needs matplotlib: axes, ticks and labels that stay legible at any scale are a library's
-work, and nobody who only calibrates has to install it (the JSON needs nothing)."""
+"""The trade-off as a picture."""
 
 from pathlib import Path
 from typing import Any
 
-from bskim_export.errors import missing_extra
-
-SUFFIXES = (".svg", ".png", ".pdf")
-
-
-def check_plotting() -> None:
-    """Raise MissingExtraError if matplotlib is not there. To be called before hours of work, not after."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise missing_extra("matplotlib", "plot", "Drawing the curve") from error
+from bskim_export.evaluate.plotting import new_figure, save_figure
 
 
 def plot_curve(curve: dict[str, Any], path: Path) -> None:
@@ -28,13 +17,7 @@ def plot_curve(curve: dict[str, Any], path: Path) -> None:
     Raises:
         MissingExtraError: matplotlib is not there.
     """
-    check_plotting()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # Without pyplot: no global state of matplotlib changes, and no display is looked for.
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 3.8)
     macs, time = figure.subplots(1, 2)
     for family, colour in (("path", "#0b6e99"), ("same threshold", "#c2571a")):
         points = [p for p in curve["points"] if p["family"] == family]
@@ -55,4 +38,4 @@ def plot_curve(curve: dict[str, Any], path: Path) -> None:
         axes.axvline(1, color="0.8", lw=0.8, zorder=0)
     time.legend(frameon=False)
     figure.suptitle(f"{curve['model']}, {Path(curve['dataset']).name}", fontsize=10)
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    save_figure(figure, path)

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -30,9 +30,6 @@ from bskim_export.commands.common import (
 )
 from bskim_export.commands.terminal import console, note
 from bskim_export.commands.types import Named, Whole
-
-if TYPE_CHECKING:
-    from bskim_export.backends.base import Backend
 
 
 @command
@@ -148,10 +145,11 @@ def main(
     for one in filter(None, (pipeline, other)):
         found = usable(found, one.maker, options, on_note)
     questions = sample(found, limit, seed)
+    graphs = "" if pipeline.bundle.manifest.precision == "fp32" else f"graphs in {pipeline.bundle.manifest.precision}, "
+    where = f"{graphs}{backend.name} {backend.precision}, {backend.threads} threads"
+    title = f"{pipeline.bundle.model.source} on {dataset}, {len(questions)} questions, {where}"
     if profiles:
         parts = profile_rows(pipeline, pipeline.answerer(options), questions)
-        where = f"{backend.name} {backend.precision}, {backend.threads} threads"
-        title = f"{pipeline.bundle.model.source} on {dataset}, {len(questions)} questions, {where}"
         content = {"machine": describe_machine(backend), "options": asdict(options), "profile": parts}
         deliver(lambda: show_profile(parts, title), lambda: write_report(json_path, content))
         return
@@ -187,7 +185,7 @@ def main(
     def show() -> None:
         alone = pipeline.runner.alone
         together = "windows side by side, a core each" if alone else f"in batches of {batch_size} windows"
-        _show(report, dataset, together, over.name, backend, keep_schedule)
+        _show(report, title, together, over.name, keep_schedule)
         if peer_names:
             show_fastest(report["rows"])
 
@@ -196,17 +194,13 @@ def main(
 
 def _show(
     report: dict[str, Any],
-    dataset: str,
+    title: str,
     together: str,
     over: str,
-    backend: "Backend",
     keep_schedule: list[float] | None,
 ) -> None:
     from bskim_export.bench.report import print_table
 
-    graphs = "" if report["graphs"] == "fp32" else f"graphs in {report['graphs']}, "
-    where = f"{graphs}{backend.name} {backend.precision}, {backend.threads} threads"
-    title = f"{report['model']} on {dataset}, {report['dataset']['questions']} questions, {where}"
     print_table(console, report["rows"], title, together, over)
     console.print(
         "Counted as the paper counts, against windows padded to 512: "

@@ -68,11 +68,12 @@ def main(
     """
     from bskim_export.atomic import check_folder, check_output, write_json
     from bskim_export.bundle.bundle import MANIFEST, REPORT, Bundle
-    from bskim_export.calibrate.plot import SUFFIXES, check_plotting, plot_curve
+    from bskim_export.calibrate.plot import plot_curve
     from bskim_export.calibrate.recipes import Recipe, load_recipe, override
     from bskim_export.calibrate.session import Session
     from bskim_export.commands.calibrate_report import Steps, answerable, print_evidence
     from bskim_export.data.readers import read_questions
+    from bskim_export.evaluate.plotting import SUFFIXES, check_plotting
     from bskim_export.evaluate.usable import usable
     from bskim_export.runtime.pipeline import QAPipeline
 

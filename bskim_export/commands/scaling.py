@@ -51,11 +51,11 @@ def main(
     from rich.table import Table
 
     from bskim_export.bench.scaling import fit_line, measure_scaling, plot_scaling
-    from bskim_export.calibrate.plot import SUFFIXES, check_plotting
     from bskim_export.data.question import sample
     from bskim_export.data.readers import read_questions
     from bskim_export.errors import BundleError
     from bskim_export.evaluate.machine import describe_machine
+    from bskim_export.evaluate.plotting import SUFFIXES, check_plotting
     from bskim_export.runtime.pipeline import QAPipeline
 
     if plot is not None:

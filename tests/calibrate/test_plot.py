@@ -1,10 +1,7 @@
-import sys
-
 import pytest
 from matplotlib.figure import Figure
 
-from bskim_export.calibrate.plot import check_plotting, plot_curve
-from bskim_export.errors import MissingExtraError
+from bskim_export.calibrate.plot import plot_curve
 
 
 def point(family, speedup, drop):
@@ -36,10 +33,3 @@ def test_lines_are_simulated_and_dots_are_true_runs(tmp_path, monkeypatch):
 def test_a_picture_is_written_in_each_format(tmp_path, name):
     plot_curve(CURVE, tmp_path / name)
     assert (tmp_path / name).stat().st_size > 1000
-
-
-def test_without_matplotlib_the_extra_is_named(monkeypatch):
-    check_plotting()
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingExtraError, match=r"bskim-export\[plot\]"):
-        check_plotting()

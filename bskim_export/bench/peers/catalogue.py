@@ -10,9 +10,11 @@ from pathlib import Path
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForQuestionAnswering, PreTrainedModel
+from transformers import AutoModelForQuestionAnswering, PreTrainedModel
 
 from bskim_export.bench.peers.base import Peer, Unavailable
+from bskim_export.bench.peers.graphs import export_plain, onnxruntime_peers, openvino_peers
+from bskim_export.bench.peers.libraries import compiled_peers, ctranslate2_peers, torch_peers
 
 
 @dataclass(frozen=True)
@@ -34,48 +36,20 @@ class Source:
         Args:
             attention: the implementation; default: the one that transformers chooses
         """
-        config = AutoConfig.from_pretrained(self.path)
         model = AutoModelForQuestionAnswering.from_pretrained(
-            self.path, config=config, dtype=torch.float32, attn_implementation=attention
+            self.path, dtype=torch.float32, attn_implementation=attention
         )
         return model.eval()
 
     @cached_property
+    def model(self) -> PreTrainedModel:
+        """Return the model that several peers share; none changes it."""
+        return self.load()
+
+    @cached_property
     def graph(self) -> Path:
         """Return the model as one ONNX graph of batches, as any exporter writes it."""
-        from bskim_export.bench.peers.graphs import export_plain
-
         return export_plain(self.load("eager"), self.folder / "plain.onnx")
-
-
-def _torch(source: Source) -> Iterator[Peer]:
-    from bskim_export.bench.peers.libraries import torch_peers
-
-    return torch_peers(source.load(), source.threads)
-
-
-def _torch_compile(source: Source) -> Iterator[Peer]:
-    from bskim_export.bench.peers.libraries import compiled_peers
-
-    return compiled_peers(source.load(), source.threads)
-
-
-def _onnxruntime(source: Source) -> Iterator[Peer]:
-    from bskim_export.bench.peers.graphs import onnxruntime_peers
-
-    return onnxruntime_peers(source.graph, source.threads)
-
-
-def _openvino(source: Source) -> Iterator[Peer]:
-    from bskim_export.bench.peers.graphs import openvino_peers
-
-    return openvino_peers(source.graph, source.threads)
-
-
-def _ctranslate2(source: Source) -> Iterator[Peer]:
-    from bskim_export.bench.peers.libraries import ctranslate2_peers
-
-    return ctranslate2_peers(source.path, source.folder / "ctranslate2", source.load(), source.threads)
 
 
 def _optimum(source: Source) -> Iterator[Peer]:
@@ -86,12 +60,12 @@ def _optimum(source: Source) -> Iterator[Peer]:
 
 
 PEERS: dict[str, Callable[[Source], Iterator[Peer]]] = {
-    "torch": _torch,
-    "torch-compile": _torch_compile,
-    "onnxruntime": _onnxruntime,
-    "openvino": _openvino,
+    "torch": lambda source: torch_peers(source.model, source.threads),
+    "torch-compile": lambda source: compiled_peers(source.model, source.threads),
+    "onnxruntime": lambda source: onnxruntime_peers(source.graph, source.threads),
+    "openvino": lambda source: openvino_peers(source.graph, source.threads),
     "optimum": _optimum,
-    "ctranslate2": _ctranslate2,
+    "ctranslate2": lambda s: ctranslate2_peers(s.path, s.folder / "ctranslate2", s.model, s.threads),
 }
 
 

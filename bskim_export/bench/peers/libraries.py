@@ -1,6 +1,7 @@
 """Peers that run the model of transformers, or its weights: torch, torch.compile, CTranslate2."""
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ def torch_peers(model: PreTrainedModel, threads: int) -> Iterator[Peer]:
     """Yield the model as transformers runs it: in fp32 and in bfloat16."""
     torch.set_num_threads(threads)
     yield Peer("torch fp32", _forward(model))
-    yield Peer("torch bf16", _forward(_copy(model).bfloat16()))
+    yield Peer("torch bf16", _forward(deepcopy(model).bfloat16()))
 
 
 def compiled_peers(model: PreTrainedModel, threads: int) -> Iterator[Peer]:
@@ -74,10 +75,3 @@ def _forward(model: Callable[..., object]) -> Callable[[Tokens], Logits]:
         return found.start_logits.float().numpy(), found.end_logits.float().numpy()  # type: ignore[attr-defined]
 
     return forward
-
-
-def _copy(model: PreTrainedModel) -> PreTrainedModel:
-    copy = type(model)(model.config)
-    copy.load_state_dict(model.state_dict())
-    copy.eval()
-    return copy

@@ -11,6 +11,7 @@ from bskim_export.bundle.tensors import TensorSpec
 from bskim_export.export.single.builder import Builder, Result
 from bskim_export.export.single.layout import Facts, Grid, Layout, OneWindow, diagonal_rows
 from bskim_export.export.single.settings import Settings
+from bskim_export.runtime.runner import NOT_JUDGED
 
 
 class State:
@@ -41,7 +42,7 @@ class State:
         self._held: ir.Value | None = None
         self._batch = b.op("Shape", facts.real, start=0, end=2)
         self._number = b.count_up(b.size(facts.real, 1))
-        self._unjudged = b.filled(self._batch, np.array([-1], np.float32))
+        self._unjudged = b.filled(self._batch, np.array([NOT_JUDGED]))
         self._judgements: list[ir.Value] = []
         self._there = b.some(facts.real)
         self._live = self._there
