@@ -22,7 +22,8 @@ def test_overhead_is_printed_for_single_windows_and_for_batches(tiny_bundle):
     assert [one[:2] for one in found] == [(n, graph) for n in "18" for graph in ("single graph", "staged")]
     for _, _, percent, dense, skim, ratio in found:
         assert float(percent) > -100
-        assert float(ratio) == pytest.approx(float(skim) / float(dense), rel=0.01)
+        least, most = (float(skim) - 0.05) / (float(dense) + 0.05), (float(skim) + 0.05) / (float(dense) - 0.05)
+        assert least - 0.0051 <= float(ratio) <= most + 0.0051  # all three are printed rounded
 
 
 def test_a_cold_start_is_the_time_of_whole_processes(tiny_bundle):
