@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from bskim_export.bundle import single_graph, tensors
+from bskim_export.bundle.cpu_checks import cpu_faults
 from bskim_export.bundle.manifest import WINDOW_SCALES, EngineSet, Graph, Manifest, Model
 from bskim_export.bundle.manifest_file import REBUILD
 from bskim_export.errors import BundleError
@@ -83,6 +84,7 @@ def _faults(manifest: Manifest) -> Iterator[Fault]:
     yield from _file_faults(manifest)
     for i, engines in enumerate(manifest.engines):
         yield from _engine_faults(engines, f"engines[{i}]")
+    yield from cpu_faults(manifest)
 
 
 def _model_faults(model: Model) -> Iterator[Fault]:

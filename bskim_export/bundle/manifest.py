@@ -142,6 +142,42 @@ class EngineSet:
 
 
 @dataclass(frozen=True)
+class CpuWay:
+    """One way to run the bundle on a CPU.
+
+    backend, precision: what computes, and in what
+    needs: the features of the processor without which it would not be as fast; see `backends.processor`
+    skim_layers, document_skim_layers: the layers whose predictors run, for questions of one window and of several;
+        those of others cost more time than they saved
+    seconds: per question, from text to answer, one question at a time
+    """
+
+    backend: str
+    precision: str
+    needs: list[str]
+    skim_layers: list[int]
+    document_skim_layers: list[int]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CpuChoice:
+    """The ways to run the bundle on a CPU, as `bskim-export --for cpu` measured them.
+
+    processor, threads: that they were measured on, and with
+    thresholds, document_thresholds: in the order of the bundle's skim layers, those that they were measured at; at
+        others all predictors run
+    ways: fastest first
+    """
+
+    processor: str
+    threads: int
+    thresholds: list[float]
+    document_thresholds: list[float]
+    ways: list[CpuWay]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The contents of manifest.json.
 
@@ -150,6 +186,7 @@ class Manifest:
     single: stages and predictors joined to one graph of one window, for runtimes that compile shapes that depend on
         data; None where there is none
     dense_alone: the dense model as a graph of one window, for the same runtimes
+    cpu: how it is best run on a CPU, if that was measured
     defaults: how questions are run unless a call says otherwise
     files: the SHA-256 of each; those of compiled engines stand in `engines`
     """
@@ -166,6 +203,7 @@ class Manifest:
     document_thresholds: dict[int, float] = field(default_factory=dict)
     single: Graph | None = None
     dense_alone: Graph | None = None
+    cpu: CpuChoice | None = None
     format_version: int = FORMAT_VERSION
 
     @property

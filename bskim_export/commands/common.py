@@ -175,14 +175,14 @@ def backend_options(command: Decorated) -> Decorated:
                      help="The precision that the backend computes in."),
         click.option("--backend", "backend_name", metavar="NAME", help="The backend that runs the graphs; "
                      "`bskim-export --list-backends` lists them.  [default: the one that the bundle holds engines "
-                     "for, if that runs here; else onnxruntime]"),
+                     "for, if that runs here; else what `bskim-export --for cpu` found; else onnxruntime]"),
     ):  # fmt: skip
         command = option(command)
     return command
 
 
 def open_for(bundle: Path, name: str | None, threads: int | None, precision: str) -> "Backend":
-    """Return the backend that is asked for; if none is, the one for this bundle, and say why if it holds engines.
+    """Return the backend that is asked for; if none is, the one for this bundle, and say why if there was a choice.
 
     Args:
         bundle: the bundle's directory
@@ -200,7 +200,7 @@ def open_for(bundle: Path, name: str | None, threads: int | None, precision: str
         return open_backend(name or DEFAULT, threads, precision)
     manifest = Bundle.open(bundle, verify=False).manifest
     backend, reason = choose_backend(manifest, threads)
-    if manifest.engines:
+    if manifest.engines or manifest.cpu:
         note(f"Runs on {backend.name}: {reason}.")
     return backend
 

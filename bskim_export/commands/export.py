@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from bskim_export.commands.common import command, needs_extra, parse_capability, parse_numbers, progress_bar
-from bskim_export.commands.terminal import busy, console
+from bskim_export.commands.export_for import TIMED_QUESTIONS, check_target_options, show_trials
+from bskim_export.commands.terminal import busy, console, note
 from bskim_export.commands.types import Named, Real, Whole
 from bskim_export.errors import CheckpointError, InputError
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from bskim_export.bundle.manifest import EngineSet, Model
+    from bskim_export.export.cpu.trial import Trial
+    from bskim_export.export.parity import Parity
 
 
 def list_backends(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -66,9 +69,9 @@ def list_backends(context: click.Context, parameter: click.Parameter, wanted: bo
     help="Positions of a window at most, up to those that the model has. [default: the model's max_seq_length, which "
     "is what it was trained on]",
 )
-@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16", "int8"]), default="fp32",
-              show_default=True, help="Of the graphs. Below fp32, softmax, LayerNorm, the head and the predictors stay "
-              "fp32.")  # fmt: skip
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16", "int8"]), help="Of the graphs. Below fp32, "
+              "softmax, LayerNorm, the head and the predictors stay fp32.  [default: fp32; with --for: fp32 and int8 "
+              "are tried]")  # fmt: skip
 @click.option("--recipe", metavar="NAME|FILE", help="For INT8 calibration: the questions that it looks at, and its "
               "method. A recipe that ships with the project (int8) or a TOML file.  [default: int8]")  # fmt: skip
 @click.option(
@@ -86,6 +89,13 @@ def list_backends(context: click.Context, parameter: click.Parameter, wanted: bo
               "kept by one side only.  [default: 0.02]")  # fmt: skip
 @click.option("--max-f1-drop", type=Real(min=0), metavar="POINTS", help="Below fp32: F1 that the precision "
               "may cost.  [default: 0.3]")  # fmt: skip
+@click.option("--for", "target", type=click.Choice(["cpu"]), help="Also measure what is installed here (backends, "
+              "precisions, sets of predictors), keep the fastest that passes its proof, and note in the bundle which "
+              "it is.")  # fmt: skip
+@click.option("--dataset", metavar="SPEC", help="With --for: the questions to measure, as for bskim-bench.  "
+              "[default: squad]")  # fmt: skip
+@click.option("--limit", type=Whole(min=1), metavar="N", help="With --for: so many of them, drawn at random.  "
+              "[default: 64]")  # fmt: skip
 @click.option("--backend", "backend_name", type=click.Choice(["tensorrt-rtx", "tensorrt"]), help="Also compile for an "
               "NVIDIA GPU, ahead of time; the bundle still runs everywhere else.")  # fmt: skip
 @click.option("--compute-capability", metavar="8.9,12.0", help="Of the GPUs to compile for; TensorRT-RTX needs none "
@@ -101,12 +111,15 @@ def main(
     skim_layers: list[int] | None,
     threshold: float | None,
     max_seq_len: int | None,
-    precision: str,
+    precision: str | None,
     recipe: str | None,
     parity_questions: int | None,
     max_answer_change: float | None,
     max_block_change: float | None,
     max_f1_drop: float | None,
+    target: str | None,
+    dataset: str | None,
+    limit: int | None,
     backend_name: str | None,
     compute_capability: str | None,
     max_batch: int,
@@ -121,6 +134,7 @@ def main(
     Examples:
       bskim-export examples/minilm-l6-squad --out engines/
       bskim-export model.pt --out engines/ --skim-layers 1,3,5
+      bskim-export model.pt --out engines/ --for cpu
       bskim-export model.pt --out engines/ --precision fp16 --backend tensorrt-rtx --compute-capability 8.9
       bskim-export deepset/bert-base-cased-squad2 --out dense/
       bskim-export model.pt --layout single --out skimming/model.onnx
@@ -128,6 +142,7 @@ def main(
     out = out or Path("model.onnx" if layout == "single" else "engines")
     with needs_extra("export", "bskim-export"):
         from bskim_export.checkpoint.loading import load_checkpoint
+        from bskim_export.export.cpu.fastest import export_fastest
         from bskim_export.export.exporter import export_bundle
         from bskim_export.export.int8.recipe import Int8Calibration, load_int8_recipe
         from bskim_export.export.parity import limits_for
@@ -136,15 +151,19 @@ def main(
 
     from bskim_export.bundle.directory import check_target
     from bskim_export.data.question import sample
+    from bskim_export.data.readers import read_questions
     from bskim_export.data.squad import load_squad
 
-    (check_standalone if layout == "single" else check_target)(out)
-    if layout == "single" and (precision != "fp32" or backend_name):
+    if layout == "single" and (precision not in (None, "fp32") or backend_name):
         raise InputError("--layout single writes fp32, for any runtime: pass neither --precision nor --backend.")
-    limits = limits_for(precision, max_block_change, max_answer_change, max_f1_drop)
+    precisions = [precision] if precision else ["fp32", "int8"] if target else ["fp32"]
+    check_target_options(target, dataset, limit, layout, backend_name, precisions)
+    (check_standalone if layout == "single" else check_target)(out)
+    # With --for, they are the limits of whatever is tried below fp32.
+    limits = limits_for("bf16" if target else precisions[0], max_block_change, max_answer_change, max_f1_drop)
     if compute_capability and not backend_name:
         raise InputError("--compute-capability names the GPUs to compile for; pass --backend tensorrt-rtx with it.")
-    if recipe is not None and precision != "int8":
+    if recipe is not None and "int8" not in precisions:
         raise InputError("--recipe is for INT8 calibration; pass --precision int8 with it.")
     with busy(f"Loading {model}"):
         checkpoint = load_checkpoint(model, skim_layers)
@@ -153,7 +172,8 @@ def main(
         if max_seq_len is not None:
             checkpoint.model.set_max_seq_len(max_seq_len)
         questions = sample(load_squad(), parity_questions) if parity_questions else None
-        int8 = Int8Calibration.of(load_int8_recipe(recipe or "int8")) if precision == "int8" else None
+        int8 = Int8Calibration.of(load_int8_recipe(recipe or "int8")) if "int8" in precisions else None
+        timed = sample(read_questions(dataset or "squad", note), limit or TIMED_QUESTIONS) if target else []
     engines = _plan_engines(checkpoint.describe(), backend_name, compute_capability, max_batch)
     layers = checkpoint.model.skim.layers
     if not layers and threshold is not None:
@@ -173,20 +193,33 @@ def main(
                 "answers are those of the bundle, and the bundle's those of PyTorch."
             )
             return
-        manifest, parity = export_bundle(
-            checkpoint,
-            out,
-            precision=precision,
-            limits=limits,
-            int8_calibration=int8,
-            questions=questions,
-            engines=engines,
-            progress=progress,
-        )
+        found: Parity | list[Trial]
+        if target:
+            manifest, found = export_fastest(
+                checkpoint, out, timed, precisions=precisions, coarse=limits, int8_calibration=int8,
+                questions=questions, progress=progress,
+            )  # fmt: skip
+        else:
+            manifest, found = export_bundle(
+                checkpoint, out, precision=precisions[0], limits=limits, int8_calibration=int8, questions=questions,
+                engines=engines, progress=progress,
+            )  # fmt: skip
+    if isinstance(found, list):
+        show_trials(found, manifest)
     console.print(
         f"Wrote {out}: {len(manifest.stages)} stages, "
         f"{f'predictors after layers {list(layers)}' if layers else 'no predictors'}, {_size(out) / 1e6:.0f} MB."
     )
+    if not isinstance(found, list):
+        _show_parity(found, precisions[0])
+    if not layers:
+        console.print(
+            "The model has no skim predictors, so this bundle is dense: every block is computed. To add predictors "
+            "without touching the model's weights: bskim-train --freeze --model MODEL --dataset FILE"
+        )
+
+
+def _show_parity(parity: "Parity", precision: str) -> None:
     console.print(
         f"Against PyTorch on {parity.questions} questions: {parity.different_answers} answers and "
         f"{parity.different_blocks} of {parity.blocks} blocks differ; dense logits within "
@@ -194,11 +227,6 @@ def main(
     )
     if precision != "fp32":
         console.print(f"F1 there: {parity.f1:.2f} in {precision}, {parity.f1_reference:.2f} in fp32.")
-    if not layers:
-        console.print(
-            "The model has no skim predictors, so this bundle is dense: every block is computed. To add predictors "
-            "without touching the model's weights: bskim-train --freeze --model MODEL --dataset FILE"
-        )
 
 
 def _size(folder: Path) -> int:

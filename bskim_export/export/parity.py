@@ -157,9 +157,24 @@ def require_parity(parity: Parity, limits: Limits = EXACT) -> None:
         ParityError: it is not; the message says in what. Logits that are not numbers are never near enough, and
             neither is a comparison of nothing, unless blocks and answers are not judged at all.
     """
+    _require_comparison(parity, limits)
+    faults = find_faults(parity, limits)
+    if faults:
+        advice = (
+            "Please report this with the model's config.json."
+            if limits == EXACT
+            else "Choose a finer --precision, or allow more: --max-answer-change, --max-block-change, --max-f1-drop."
+        )
+        raise ParityError(
+            f"The exported graphs do not match PyTorch on {parity.questions} questions: {'; '.join(faults)}. "
+            f"No bundle was written. {advice}"
+        )
+
+
+def find_faults(parity: Parity, limits: Limits = EXACT) -> list[str]:
+    """Return in what a bundle is further from PyTorch than the limits allow."""
     faults = []
     counted = parity.questions - parity.ties
-    _require_comparison(parity, limits)
     # Each fault is "not near enough", rather than "too far": NaN is neither.
     if not np.isfinite(parity.max_logit_difference):
         faults.append("logits are not numbers")
@@ -171,16 +186,7 @@ def require_parity(parity: Parity, limits: Limits = EXACT) -> None:
         faults.append(f"{parity.different_answers} of {counted} answers differ")
     if limits != EXACT and not parity.f1 >= parity.f1_reference - limits.f1_drop:
         faults.append(f"F1 is {parity.f1:.2f} instead of {parity.f1_reference:.2f}")
-    if faults:
-        advice = (
-            "Please report this with the model's config.json."
-            if limits == EXACT
-            else "Choose a finer --precision, or allow more: --max-answer-change, --max-block-change, --max-f1-drop."
-        )
-        raise ParityError(
-            f"The exported graphs do not match PyTorch on {parity.questions} questions: {'; '.join(faults)}. "
-            f"No bundle was written. {advice}"
-        )
+    return faults
 
 
 def require_questions(questions: Sequence[Question]) -> None:

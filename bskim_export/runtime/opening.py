@@ -1,4 +1,4 @@
-"""What a pipeline opens beside its graphs: the backend that runs them, and the tokenizer."""
+"""What a pipeline opens: the backend that runs its graphs, their runner, thresholds and tokenizer."""
 
 import logging
 
@@ -6,12 +6,13 @@ from tokenizers import Tokenizer
 
 from bskim_export.backends.base import Backend
 from bskim_export.backends.catalogue import open_backend
-from bskim_export.backends.choose import choose_backend
+from bskim_export.backends.choose import choose_backend, measured_way
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.checks import TOKENIZER
 from bskim_export.bundle.integrity import RECOPY
 from bskim_export.errors import BundleError, InputError, is_fault
 from bskim_export.runtime.orchestrator import Orchestrator
+from bskim_export.runtime.policy import Thresholds
 from bskim_export.runtime.single import SingleRunner
 
 log = logging.getLogger("bskim_export")
@@ -47,6 +48,21 @@ def make_runner(bundle: Bundle, backend: Backend) -> SingleRunner | Orchestrator
     if bundle.manifest.graphs_alone and backend.runs_single:
         return SingleRunner(bundle, backend)
     return Orchestrator(bundle, backend)
+
+
+def make_policy(bundle: Bundle, backend: Backend, threshold: float | None) -> Thresholds:
+    """Return which blocks stay: by one threshold for all layers, or by the bundle's own.
+
+    Of the bundle's own, those are 0 whose predictors were measured to cost more time on this backend than they save.
+
+    Args:
+        threshold: 0 to 1; None for the bundle's own
+    """
+    if threshold is not None:
+        return Thresholds(dict.fromkeys(bundle.skim_layers, threshold))
+    own = Thresholds(bundle.thresholds, bundle.document_thresholds)
+    way = measured_way(bundle.manifest, backend)
+    return own if way is None else own.only(way.skim_layers, way.document_skim_layers)
 
 
 def read_tokenizer(bundle: Bundle) -> Tokenizer:

@@ -14,9 +14,9 @@ from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.arguments import Example, parse_call
 from bskim_export.runtime.asked import Asked, Passage, read_passages
 from bskim_export.runtime.asking import ask_all, shown_progress
-from bskim_export.runtime.opening import find_backend, make_runner, read_tokenizer
+from bskim_export.runtime.opening import find_backend, make_policy, make_runner, read_tokenizer
 from bskim_export.runtime.options import BATCH_SIZE, GivenOptions, RunOptions, check_count, check_flag
-from bskim_export.runtime.policy import Policy, Thresholds, check_threshold
+from bskim_export.runtime.policy import Policy, check_threshold
 from bskim_export.runtime.pruning import Pruning
 from bskim_export.runtime.scoring import Answer
 from bskim_export.runtime.windows import WindowMaker
@@ -44,9 +44,10 @@ class QAPipeline(Pruning):
         bundle: the directory that bskim-export wrote, or a Bundle that is open
         threads: threads for one operator; default: the cores this process may use
         batch_size: windows that run together; answers do not depend on it
-        threshold: 0 (the dense model) to 1, for every layer; default: the bundle's own thresholds
+        threshold: 0 (the dense model) to 1, for every layer; default: the bundle's own thresholds, of the predictors
+            that were measured to be worth their time with this backend, if that was measured
         backend: runs the graphs, a name like "openvino" or a Backend; default: the one that the bundle holds engines
-            for, if that runs here, else ONNX Runtime on the CPU
+            for, if that runs here, else what `bskim-export --for cpu` measured to be fastest, else ONNX Runtime
         precision: the one that a backend of that name computes in, where it has several
         max_concurrency: calls that run at once at most; others wait. Each needs memory of its own
 
@@ -87,15 +88,12 @@ class QAPipeline(Pruning):
         # Where a link leads may have changed when it is opened anew; a Bundle is that directory, wherever links lead.
         self._path = str(self.bundle.folder if isinstance(bundle, Bundle) else Path(bundle).absolute())
         self._threshold = by_threshold
-        found = [self.bundle.thresholds, self.bundle.document_thresholds]
-        if by_threshold is not None:
-            found = [dict.fromkeys(one, by_threshold) for one in found]
-        self.policy: Policy = Thresholds(*found)
         self._batch_size = batch_size
         self.options()  # refuses a batch size that cannot be used, before anything is loaded
         self._named = backend if isinstance(backend, str) or backend is None else backend.name
         self._threads = threads if isinstance(backend, str) or backend is None else backend.threads
         self.backend, self.backend_reason = find_backend(self.bundle, backend, threads, precision)
+        self.policy: Policy = make_policy(self.bundle, self.backend, by_threshold)
         self.maker = WindowMaker(read_tokenizer(self.bundle), self.bundle.model)
         self.runner = make_runner(self.bundle, self.backend)
         skims = any(self.policy.scores(layer) for layer in self.bundle.skim_layers)

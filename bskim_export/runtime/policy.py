@@ -3,7 +3,7 @@
 A policy is data, known before anything runs: so a graph can apply it as well as the host.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -51,6 +51,15 @@ class Thresholds(Policy):
             check_threshold(value, f"the threshold of layer {layer}")
         self.by_layer = dict(by_layer)
         self.for_documents = self if documents is None else Thresholds(documents)
+
+    def only(self, layers: Collection[int], documents: Collection[int] | None = None) -> "Thresholds":
+        """Return the same for some layers' predictors; those of others do not run.
+
+        Args:
+            documents: the layers for questions of several windows; default: `layers`
+        """
+        sets = (self.by_layer, layers), (self.for_documents.by_layer, layers if documents is None else documents)
+        return Thresholds(*({i: t if i in some else 0.0 for i, t in whole.items()} for whole, some in sets))
 
     def scores(self, layer: int) -> bool:
         return self.by_layer.get(layer, 0.0) > 0

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from commands.cli import in_one_line, run, succeed
 
@@ -47,3 +49,33 @@ def test_int8_looks_at_the_questions_of_a_recipe(model, tmp_path):
     done = run("export", model, "--out", tmp_path / "other", *wanted)
     assert done.exit_code == 1
     assert "has an unknown key 'samples'" in in_one_line(done)
+
+
+def test_for_cpu_prints_what_was_tried_and_notes_the_fastest(model, tmp_path):
+    wanted = ("--for", "cpu", "--precision", "fp32", "--limit", 2, "--parity-questions", 2)
+    shown = succeed("export", model, "--out", tmp_path / "bundle", *wanted)
+    ways = Bundle.open(tmp_path / "bundle").manifest.cpu.ways
+    table = re.findall(r"fp32 (\w+) (fp32|bf16) (\d+\.\d) (\d+\.\d) ", shown)
+    assert [row[:2] for row in table] == [(way.backend, way.precision) for way in ways]
+    assert all(float(best) <= float(dense) for _, _, dense, best in table)  # none at all is one of the sets
+    asked = ("--question", "Who wrote it?", "--context", "Ada wrote it in 1843.")
+    assert f"Runs on {ways[0].backend}: it is the fastest" in run("ask", tmp_path / "bundle", *asked).output
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--dataset", "squad"), "--dataset and --limit choose the questions of --for"),
+        (("--limit", 3), "--dataset and --limit choose the questions of --for"),
+        (("--for", "cpu", "--layout", "single"), "pass no --layout single"),
+        (("--for", "cpu", "--backend", "tensorrt-rtx"), "export for one thing at a time"),
+        (("--for", "cpu", "--precision", "fp16"), "tries graphs in fp32 and int8, not in fp16"),
+        (("--for", "cpu", "--precision", "fp32", "--recipe", "int8"), "--recipe is for INT8"),
+        (("--for", "cpu", "--dataset", "nowhere.json"), "nowhere.json"),
+    ],
+)
+def test_options_of_for_that_do_not_fit_are_refused(options, said, model, tmp_path):
+    done = run("export", model, "--out", tmp_path / "bundle", *options)
+    assert done.exit_code == 1
+    assert said in in_one_line(done)
+    assert not (tmp_path / "bundle").exists()

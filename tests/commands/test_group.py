@@ -64,8 +64,8 @@ def test_the_help_lists_every_command_in_its_group():
 def test_there_is_no_module_of_a_command_that_is_not_listed():
     modules = {p.stem.replace("_", "-") for p in (ROOT / "bskim_export" / "commands").glob("*.py")}
     assert modules - set(COMMANDS) == {
-        "--init--", "--main--", "bench-peers", "bench-profile", "calibrate-report", "common", "guard", "random-bundle",
-        "terminal", "types",
+        "--init--", "--main--", "bench-peers", "bench-profile", "calibrate-report", "common", "export-for", "guard",
+        "random-bundle", "terminal", "types",
     }  # fmt: skip
 
 
