@@ -1,15 +1,15 @@
 """The three rows of every speed table: padded dense, unpadded dense, unpadded + skim, on one backend, in one run."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from bskim_export.data.metrics import evaluate as score
 from bskim_export.data.question import Question
-from bskim_export.evaluate.loop import Evaluated, evaluate, padded_macs
-from bskim_export.evaluate.timing import share_turns
+from bskim_export.evaluate.loop import padded_macs
+from bskim_export.evaluate.turns import Timing, time_in_turns
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.policy import KeepSchedule, Thresholds
 from bskim_export.runtime.windows import WindowMaker
@@ -17,8 +17,10 @@ from bskim_export.runtime.windows import WindowMaker
 F1_LEEWAY = 0.1
 """Points of F1 that a way to run the dense model may be worse by, and still count as the same."""
 TURN = 16
-"""Questions that a row answers one at a time before it is the next one's turn. Rows have weights of their own in
-memory, and after another row's turn the first question finds none of them in the processor's caches."""
+"""Questions that a row answers one at a time before it is the next one's turn."""
+REPEATS = 3
+"""Runs of each question, of which the median counts."""
+NOTHING = Timing([], np.zeros((1, 0)))
 PARTS = 8
 """Batches whose questions run together when throughput is measured."""
 
@@ -28,23 +30,28 @@ class Row:
     """One way to run the model, and its measurements.
 
     alone: the questions one at a time, for latency, answers and MACs
-    batch_seconds: all questions, in batches
+    together: many at once, for throughput
     """
 
     name: str
     answerer: Answerer
-    alone: list[Evaluated] = field(default_factory=list)
-    batch_seconds: float = 0.0
+    alone: Timing = NOTHING
+    together: Timing = NOTHING
 
     @property
     def macs(self) -> int:
         """Return the MACs of all questions."""
-        return sum(done.macs for done in self.alone)
+        return sum(done.macs for done in self.alone.done)
 
     @property
     def seconds(self) -> float:
-        """Return the seconds of all questions, one at a time."""
-        return sum(done.seconds for done in self.alone)
+        """Return the seconds of all questions, one at a time; medians of each one's runs."""
+        return float(self.alone.seconds.sum())
+
+    @property
+    def batch_seconds(self) -> float:
+        """Return the seconds of all questions, many at once."""
+        return float(self.together.seconds.sum())
 
 
 def make_rows(
@@ -69,45 +76,47 @@ def make_rows(
 
 
 def measure(
-    rows: Sequence[Row], questions: Sequence[Question], progress: Callable[[], None], warm_up: bool = False
+    rows: Sequence[Row],
+    questions: Sequence[Question],
+    progress: Callable[[], None],
+    warm_up: bool = False,
+    repeats: int = REPEATS,
 ) -> None:
     """Measure all rows, taking turns at every few questions, so that a machine that slows down slows all alike.
 
     First one question at a time (latency, answers, MACs), then many at once in batches (throughput).
 
     Args:
-        progress: called after each question of each of the two passes
+        progress: called after each question of each run of the two passes
         warm_up: run everything once before, for the times of a process that has been up for long: OpenVINO compiles
             kernels for every new shape
+        repeats: runs of each question in each pass
     """
-    together = PARTS * rows[0].answerer.options.batch_size
-    parts = [questions[i : i + together] for i in range(0, len(questions), together)]
-    for row in rows:  # engines and caches are warm before the first measurement
-        for part in parts if warm_up else [questions[:1]]:
-            _run(row, part, 1)
-            _run(row, part, together)
-    for row, few in share_turns(rows, questions, TURN, progress):
-        row.alone += _run(row, few, 1)
-    for row, part in share_turns(rows, questions, together, progress):
-        row.batch_seconds += sum(done.seconds for done in _run(row, part, together))
+    answerers = [row.answerer for row in rows]
+    together = PARTS * answerers[0].options.batch_size
+    alone = time_in_turns(answerers, questions, repeats, TURN, progress, warm_up=warm_up)
+    many = time_in_turns(answerers, questions, repeats, together, progress, together, warm_up)
+    for row, one, several in zip(rows, alone, many, strict=True):
+        row.alone, row.together = one, several
 
 
 def summarise(row: Row, baseline: Row, backend: str) -> dict[str, Any]:
     """Return a row of the report; speed-ups are over `baseline`, an unpadded dense row."""
-    questions = len(row.alone)
-    p50, p95, p99 = np.percentile(np.array([done.seconds for done in row.alone]) * 1e3, [50, 95, 99])
-    kept = np.sum([done.kept for done in row.alone], axis=0)
+    found = row.alone.done
+    questions = len(found)
+    p50, p95, p99 = np.percentile(row.alone.seconds * 1e3, [50, 95, 99])
+    kept = np.sum([done.kept for done in found], axis=0)
     return {
         "name": row.name,
         "backend": backend,
-        **score([done.text for done in row.alone], [done.question.gold for done in row.alone]),
+        **score([done.text for done in found], [done.question.gold for done in found]),
         "gmacs_per_question": row.macs / questions / 1e9,
         "speedup_macs": baseline.macs / row.macs,
         "speedup_time": baseline.seconds / row.seconds,
         "speedup_time_batched": baseline.batch_seconds / row.batch_seconds,
         "latency_ms": {"p50": float(p50), "p95": float(p95), "p99": float(p99)},
         "questions_per_second": questions / row.batch_seconds,
-        "kept_blocks": (kept / sum(done.blocks for done in row.alone)).tolist(),
+        "kept_blocks": (kept / sum(done.blocks for done in found)).tolist(),
     }
 
 
@@ -125,8 +134,4 @@ def fastest_dense(rows: Sequence[dict[str, Any]], time: str) -> dict[str, Any]:
 
 def paper_speedup(row: Row) -> float:
     """Return the MAC speed-up in the paper's accounting: over the same windows padded to 512 positions."""
-    return sum(padded_macs(done, row.answerer) for done in row.alone) / row.macs
-
-
-def _run(row: Row, questions: Sequence[Question], together: int) -> list[Evaluated]:
-    return list(evaluate(row.answerer, questions, together=together))
+    return sum(padded_macs(done, row.answerer) for done in row.alone.done) / row.macs

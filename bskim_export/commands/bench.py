@@ -70,6 +70,8 @@ from bskim_export.commands.types import Named, Whole
               "precision, whose dense model is one more row; speed-ups are then over that.")  # fmt: skip
 @click.option("--warm-up", is_flag=True, help="Run everything once before measuring, for the times of a process that "
               "has been up for long. OpenVINO compiles kernels for every new shape.")  # fmt: skip
+@click.option("--repeats", type=Whole(min=1), default=3, show_default=True, help="Runs of each question, of which "
+              "the median counts.")  # fmt: skip
 @click.option("--peers", "peer_names", metavar="NAMES", callback=parse_peers, help="More rows: what else runs the "
               "dense model on a CPU, each as its own users run it. 'all', or some of torch, torch-compile, "
               "onnxruntime, openvino, optimum, ctranslate2. Needs --model.")  # fmt: skip
@@ -96,6 +98,7 @@ def main(
     keep_schedule: list[float] | None,
     baseline: Path | None,
     warm_up: bool,
+    repeats: int,
     peer_names: list[str] | None,
     checkpoint: Path | None,
     profiles: bool,
@@ -160,8 +163,8 @@ def main(
         if peer_names and checkpoint:
             rows += stack.enter_context(peer_rows(peer_names, checkpoint, rows[1], backend.threads, on_note))
         with progress_bar() as bar:
-            task = bar.add_task("Measuring", total=2 * len(questions))
-            measure(rows, questions, lambda: bar.advance(task), warm_up)
+            task = bar.add_task("Measuring", total=2 * (repeats + warm_up) * len(questions))
+            measure(rows, questions, lambda: bar.advance(task), warm_up, repeats)
     report: dict[str, Any] = {
         "dataset": {
             "name": dataset,

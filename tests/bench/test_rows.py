@@ -9,15 +9,15 @@ from bskim_export.runtime.pipeline import QAPipeline
 def rows(minilm_qa, squad):
     """The three rows, measured on a few questions in windows of 256 positions."""
     made = make_rows(minilm_qa.answerer(minilm_qa.options(max_seq_len=256, batch_size=2)))
-    measure(made, sample(squad, 4, seed=5), lambda: None)
+    measure(made, sample(squad, 4, seed=5), lambda: None, repeats=2)
     return made
 
 
 def test_padded_windows_are_all_of_full_length_and_answer_alike(rows):
     padded, dense, _ = rows
-    assert {len(w.input_ids) for done in padded.alone for w in done.windows} == {256}
-    assert any(len(w.input_ids) < 256 for done in dense.alone for w in done.windows)
-    assert [done.text for done in padded.alone] == [done.text for done in dense.alone]
+    assert {len(w.input_ids) for done in padded.alone.done for w in done.windows} == {256}
+    assert any(len(w.input_ids) < 256 for done in dense.alone.done for w in done.windows)
+    assert [done.text for done in padded.alone.done] == [done.text for done in dense.alone.done]
 
 
 def test_only_the_skim_row_drops_blocks(rows):
@@ -37,16 +37,16 @@ def test_speed_ups_are_over_the_row_that_is_named(rows):
 
 def test_progress_is_told_of_every_question_in_both_passes(minilm_qa, squad):
     ticks = []
-    measure(make_rows(minilm_qa.answerer()), sample(squad, 3, seed=6), lambda: ticks.append(1))
-    assert len(ticks) == 6
+    measure(make_rows(minilm_qa.answerer()), sample(squad, 3, seed=6), lambda: ticks.append(1), True, repeats=2)
+    assert len(ticks) == 2 * (1 + 2) * 3
 
 
 @pytest.mark.parametrize("impossible", [False, True])
 def test_the_empty_answer_is_allowed_only_where_a_question_may_have_none(minilm_qa, impossible):
     rows = make_rows(minilm_qa.answerer(minilm_qa.options(handle_impossible_answer=impossible)))
     question = Question("1", "Who ate cheese on the moon?", "It rained. " * 20, (), ())
-    measure(rows, [question], lambda: None)
-    assert [row.alone[0].text == "" for row in rows] == [impossible] * 3
+    measure(rows, [question], lambda: None, repeats=1)
+    assert [row.alone.done[0].text == "" for row in rows] == [impossible] * 3
 
 
 def test_a_baseline_is_one_more_dense_row_at_the_same_settings(minilm_qa, tiny_bundle):

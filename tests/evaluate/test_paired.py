@@ -23,11 +23,11 @@ def dense(skimming):
 def test_scores_and_macs_are_those_of_the_benchmark(skimming, dense, squad):
     questions = sample(squad, 6, seed=21)
     rows = make_rows(skimming)
-    measure(rows, questions, lambda: None)
+    measure(rows, questions, lambda: None, repeats=1)
     for row, answerer in ((rows[1], dense), (rows[2], skimming)):
         ours = answer_all(answerer, questions)
         theirs = summarise(row, rows[1], "")
-        assert ours.text == [done.text for done in row.alone]
+        assert ours.text == [done.text for done in row.alone.done]
         assert 100 * ours.em.mean() == pytest.approx(theirs["em"])
         assert 100 * ours.f1.mean() == pytest.approx(theirs["f1"])
         assert ours.macs.sum() / 1e9 == pytest.approx(theirs["gmacs_per_question"] * len(questions))
