@@ -47,8 +47,8 @@ def measure_trials(
         asked = [one.question for one in own]
         timings = time_in_turns(variants, asked, REPEATS, TURN, lambda: progress(next(steps), total), warm_up=True)
         for (trial, layers), timing in zip(ways, timings, strict=True):
-            f1 = 100 * sum(done.f1 for done in timing.done)
-            trial.timed.setdefault(kind, {})[layers] = Timed(len(asked), float(timing.seconds.sum()), f1)
+            f1 = [100 * done.f1 for done in timing.done]
+            trial.timed.setdefault(kind, {})[layers] = Timed(float(timing.seconds.sum()), f1)
 
 
 def _answerer(trial: Trial, questions: Sequence[Question]) -> Answerer:

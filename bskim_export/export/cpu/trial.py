@@ -1,8 +1,11 @@
 """What is tried on a CPU: a bundle on a backend in a precision, proven before it is measured."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from bskim_export.backends.catalogue import CATALOGUE, open_backend
 from bskim_export.backends.processor import needed
@@ -10,26 +13,31 @@ from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.manifest import CpuWay
 from bskim_export.data.question import Question
 from bskim_export.errors import BskimError
-from bskim_export.export.parity import EXACT, Limits, find_faults, measure_parity
+from bskim_export.export.parity import COARSE, EXACT, Limits, find_faults, measure_parity
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.runtime.pipeline import QAPipeline
 
+ONE_SIDED = 1.645
+"""Standard errors above which 5 % of chance results lie."""
 NEVER_ALONE = ("torch",)
 """Backends that are not tried: whoever runs a bundle need not have them, and they are no faster."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Timed:
     """What was measured of one set of predictors, over the questions of one kind.
 
-    questions: how many
-    seconds: of all of them, one at a time; medians of repeated runs
-    f1: percent, summed over them
+    seconds: of all these questions, one at a time; medians of repeated runs
+    f1: of each question, percent
     """
 
-    questions: int = 0
-    seconds: float = 0.0
-    f1: float = 0.0
+    seconds: float
+    f1: list[float]
+
+    def loses(self, dense: "Timed", budget: float) -> bool:
+        """Return whether F1 is below the dense model's by more than a budget, and by more than chance explains."""
+        lost = np.subtract(dense.f1, self.f1)
+        return float(lost.mean() - ONE_SIDED * lost.std() / math.sqrt(len(lost))) > budget
 
 
 @dataclass
@@ -40,6 +48,7 @@ class Trial:
     precision: the one that is computed in
     pipeline: what runs it; None if it was refused
     refused: why it is not tried
+    budget: points of F1 that predictors may cost
     timed: by kind of question (whether it has several windows) and by the layers whose predictors run
     """
 
@@ -49,17 +58,18 @@ class Trial:
     precision: str
     pipeline: QAPipeline | None = None
     refused: str | None = None
+    budget: float = COARSE.f1_drop
     timed: dict[bool, dict[tuple[int, ...], Timed]] = field(default_factory=dict)
 
     @property
     def best(self) -> list[Timed]:
         """Return what was measured of the fastest set of predictors, for each kind of question that there was."""
-        return [min(sets.values(), key=lambda timed: timed.seconds) for sets in self.timed.values()]
+        return [sets[self._fastest(sets)] for sets in self.timed.values()]
 
     @property
     def questions(self) -> int:
         """Return how many were measured."""
-        return sum(timed.questions for timed in self.best)
+        return sum(len(timed.f1) for timed in self.best)
 
     @property
     def seconds(self) -> float:
@@ -74,12 +84,16 @@ class Trial:
     @property
     def f1(self) -> float:
         """Return the F1 of all questions, percent, each kind with its fastest set of predictors."""
-        return sum(timed.f1 for timed in self.best) / self.questions
+        return sum(sum(timed.f1) for timed in self.best) / self.questions
 
     def fastest(self, document: bool) -> tuple[int, ...] | None:
         """Return the fastest set of predictors for a kind of question; None if there was no such question."""
         sets = self.timed.get(document)
-        return min(sets, key=lambda layers: sets[layers].seconds) if sets else None
+        return None if sets is None else self._fastest(sets)
+
+    def _fastest(self, sets: Mapping[tuple[int, ...], Timed]) -> tuple[int, ...]:
+        allowed = [layers for layers, timed in sets.items() if not timed.loses(sets[()], self.budget)]
+        return min(allowed, key=lambda layers: sets[layers].seconds)
 
     def way(self, layers: Sequence[int]) -> CpuWay:
         """Return it as the manifest has it.
@@ -95,7 +109,13 @@ class Trial:
         """Return what was found, for a report."""
         names = ("graphs", "backend", "version", "precision", "refused")
         sets = [
-            {"several_windows": kind, "skim_layers": list(layers), **asdict(timed)}
+            {
+                "several_windows": kind,
+                "skim_layers": list(layers),
+                "questions": len(timed.f1),
+                "seconds": timed.seconds,
+                "f1": float(np.mean(timed.f1)),
+            }
             for kind, found in self.timed.items()
             for layers, timed in found.items()
         ]
@@ -130,6 +150,7 @@ def prove(
         coarse: the limits where they are not
     """
     exact = trial.graphs == trial.precision == "fp32"
+    trial.budget = coarse.f1_drop
     try:
         pipeline = QAPipeline(bundle, backend=open_backend(trial.backend, precision=trial.precision))
         if trial.backend != "onnxruntime":

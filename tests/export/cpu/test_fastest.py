@@ -218,8 +218,8 @@ def test_a_model_without_predictors_is_tried_dense(tiny, squad, questions, tmp_p
 def test_kinds_of_questions_have_sets_of_their_own():
     one = Trial("fp32", "onnxruntime", "1", "fp32")
     one.timed = {
-        False: {(0, 1): Timed(2, 3.0, 100.0), (1,): Timed(2, 2.0, 150.0), (): Timed(2, 2.5, 160.0)},
-        True: {(0, 1): Timed(1, 4.0, 50.0), (): Timed(1, 9.0, 60.0)},
+        False: {(0, 1): Timed(3.0, [50, 50]), (1,): Timed(2.0, [50, 100]), (): Timed(2.5, [60, 100])},
+        True: {(0, 1): Timed(4.0, [50]), (): Timed(9.0, [50])},
     }
     way = one.way([0, 1])
     assert (way.skim_layers, way.document_skim_layers) == ([1], [0, 1])
@@ -228,3 +228,20 @@ def test_kinds_of_questions_have_sets_of_their_own():
     assert one.f1 == pytest.approx(200 / 3)
     one.timed.pop(True)
     assert one.way([0, 1]).document_skim_layers == [0, 1]  # not measured: all run
+
+
+@pytest.mark.parametrize(
+    ("f1", "loses"),
+    [
+        ([100.0] * 20, False),
+        ([0.0] * 20, True),
+        ([0.0] + [100.0] * 19, False),  # one of twenty may be chance
+        ([0.0] * 8 + [100.0] * 12, True),
+        ([99.8] * 20, False),  # within the budget
+        ([99.6] * 20, True),
+    ],
+)
+def test_predictors_that_lose_more_than_the_budget_are_not_chosen(f1, loses):
+    one = Trial("fp32", "onnxruntime", "1", "fp32", budget=0.3)
+    one.timed = {False: {(0,): Timed(1.0, f1), (): Timed(2.0, [100.0] * 20)}}
+    assert one.fastest(False) == (() if loses else (0,))
