@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from bskim_export.calibrate.workload import workload
 from bskim_export.data.question import Question
-from bskim_export.evaluate.loop import evaluate
 from bskim_export.evaluate.timing import interleaved
+from bskim_export.evaluate.turns import time_in_turns
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.policy import KeepSchedule, Policy
 from bskim_export.runtime.runner import Runner, WindowResult
@@ -28,8 +28,11 @@ PATTERNS = 12
 REPEATS = 5
 """Runs of each of both, of which the median counts."""
 
-CURVE_REPEATS = 3
-"""The same where points of a curve are timed."""
+CURVE_RUNS = 4
+"""The same where points of a curve are timed; the first one warms up."""
+
+TURN = 8
+"""Questions that one point of the curve answers before it is the next one's turn."""
 
 
 @dataclass(frozen=True)
@@ -101,19 +104,11 @@ def measure_seconds(
 
     Args:
         answerer: whose runner and options are used, not its policy
-        progress: called with 1 for each question
+        progress: called with 1 for each of CURVE_RUNS runs of each question
     """
-    total = np.zeros(len(policies))
-    for question in questions:
-        runs = [partial(_answer, replace(answerer, policy=policy), question) for policy in policies]
-        total += np.median(interleaved(runs, CURVE_REPEATS), axis=0)
-        progress(1)
-    return total / len(questions)
-
-
-def _answer(answerer: Answerer, question: Question) -> None:
-    for _ in evaluate(answerer, [question]):
-        pass
+    answerers = [replace(answerer, policy=policy) for policy in policies]
+    timings = time_in_turns(answerers, questions, CURVE_RUNS - 1, TURN, lambda: progress(1), warm_up=True)
+    return np.array([timing.seconds.mean() for timing in timings])
 
 
 def fit(work: npt.NDArray[np.float64], seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -17,7 +17,7 @@ from bskim_export.calibrate.budget import choose, dense_f1
 from bskim_export.calibrate.certify import candidates, certify
 from bskim_export.calibrate.counts import check_counts, draw
 from bskim_export.calibrate.curve import measure_points, measured_points, trade_off
-from bskim_export.calibrate.latency import WINDOWS, measure_price, measure_seconds
+from bskim_export.calibrate.latency import CURVE_RUNS, WINDOWS, measure_price, measure_seconds
 from bskim_export.calibrate.needed_blocks import occurrences
 from bskim_export.calibrate.recipes import Recipe
 from bskim_export.calibrate.record import Record, record, work_key
@@ -262,7 +262,7 @@ class Session:
         self, questions: Sequence[Question], thresholds: Sequence[npt.NDArray[np.float64]]
     ) -> npt.NDArray[np.float64]:
         policies = [Thresholds(by_layer(self.layers, t)) for t in thresholds]
-        step = partial(self._step, "Timing points of the curve", len(questions))
+        step = partial(self._step, "Timing points of the curve", CURVE_RUNS * len(questions))
         return measure_seconds(self._answerer, questions, policies, step)
 
     def _needs_a_block(self, question: Question) -> bool:

@@ -52,11 +52,11 @@ def show_trials(trials: "Sequence[Trial]", manifest: "Manifest") -> None:
         table.add_column(header)
     for header in ("dense ms", "best ms", "predictors after layers", "F1", "faster"):
         table.add_column(header, justify="right")
-    slowest = next((trial for trial in measured if trial.backend == "onnxruntime" and trial.graphs == "fp32"), None)
+    usual = (trial for trial in measured if trial.backend == "onnxruntime" and trial.graphs == "fp32")
+    base = next(usual, measured[-1])
     for trial in measured:
-        table.add_row(*_row(trial, slowest or measured[-1]))
+        table.add_row(*_row(trial, base))
     console.print(table)
-    base = slowest or measured[-1]
     console.print(
         f"ms: a question, alone, text to answer. faster: over {base.backend} in {base.precision}, graphs in "
         f"{base.graphs}, dense. A predictor that is not named does not run: it took longer than it saved."

@@ -43,8 +43,9 @@ def time_in_turns(
 
     Args:
         repeats: runs of each question, of which the median counts
-        turn: questions that an answerer answers before it is the next one's turn, at least `together`. They begin with
-            the first one twice, of which only the second is timed: the weights of others are in the caches then
+        turn: questions that an answerer answers before it is the next one's turn, at least `together`. One at a time,
+            they begin with the first one twice, of which only the second is timed: the weights of others are in the
+            caches then
         progress: called for each question of each run, the one that warms up included, once all are done with it
         together: questions that run together
         warm_up: run everything once before: OpenVINO compiles kernels for every new shape
@@ -54,9 +55,13 @@ def time_in_turns(
     if warm_up:
         for _, answerer, some in _turns(answerers, questions, turn, 0, progress):
             _run(answerer, some, together)
+    elif together > 1:  # the engines that run several windows are compiled when they are first needed
+        for answerer in answerers:
+            _run(answerer, questions[:together], together)
     for repeat in range(repeats):
         for i, answerer, some in _turns(answerers, questions, turn, repeat, progress):
-            _run(answerer, some[:1], 1)
+            if together == 1:
+                _run(answerer, some[:1], 1)
             found = _run(answerer, some, together)
             runs[i][repeat] += [one.seconds for one in found]
             if repeat == 0:

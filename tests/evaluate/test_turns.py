@@ -46,5 +46,18 @@ def test_turns_begin_with_a_question_that_is_not_timed_and_another_way_each_time
     ]  # fmt: skip
 
 
+def test_engines_for_many_at_once_are_not_compiled_while_they_are_timed(answerers, squad, monkeypatch):
+    asked = []
+
+    def noted(answerer, questions, together=1):
+        asked.append(("ab"[answerers.index(answerer)], len(questions)))
+        return evaluate(answerer, questions, together=together)
+
+    monkeypatch.setattr(turns, "evaluate", noted)
+    timings = time_in_turns(answerers, sample(squad, 3, seed=3), 1, 2, together=2)
+    assert asked == [("a", 2), ("b", 2), ("a", 2), ("b", 2), ("b", 1), ("a", 1)]
+    assert [timing.runs.shape for timing in timings] == [(1, 3)] * 2
+
+
 def test_a_stall_does_not_show():
     assert Timing([], np.array([[1.0, 2.0], [9.0, 2.0], [1.0, 7.0]])).seconds.tolist() == [1.0, 2.0]

@@ -19,7 +19,7 @@ from bskim_export.runtime.pipeline import QAPipeline
 
 ONE_SIDED = 1.645
 """Standard errors above which 5 % of chance results lie."""
-NEVER_ALONE = ("torch",)
+NOT_TRIED = ("torch",)
 """Backends that are not tried: whoever runs a bundle need not have them, and they are no faster."""
 
 
@@ -128,7 +128,7 @@ def find_trials(bundle: Bundle) -> list[Trial]:
     return [
         Trial(graphs, entry.name, found, precision)
         for entry in CATALOGUE.values()
-        if entry.device == "CPU" and entry.name not in NEVER_ALONE and (found := entry.installed)
+        if entry.device == "CPU" and entry.name not in NOT_TRIED and (found := entry.installed)
         for precision in entry.precisions
     ]
 

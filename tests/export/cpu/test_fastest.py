@@ -150,7 +150,7 @@ def test_a_threshold_that_is_asked_for_holds_for_all_layers(found, tmp_path):
 
 def test_a_bundle_whose_proof_fails_is_not_tried(tiny, squad, questions, tmp_path, monkeypatch):
     """INT8 of random weights changes answers: the limits of every export refuse it, and fp32 is kept."""
-    monkeypatch.setattr(trial, "NEVER_ALONE", ("torch", "openvino"))
+    monkeypatch.setattr(trial, "NOT_TRIED", ("torch", "openvino"))
     manifest, trials = export_fastest(
         tiny(), tmp_path / "bundle", questions, questions=sample(squad, 8), int8_calibration=few(squad)
     )
@@ -206,7 +206,7 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tiny, questions, tmp_p
 
 
 def test_a_model_without_predictors_is_tried_dense(tiny, squad, questions, tmp_path, monkeypatch):
-    monkeypatch.setattr(trial, "NEVER_ALONE", ("torch", "openvino"))
+    monkeypatch.setattr(trial, "NOT_TRIED", ("torch", "openvino"))
     manifest, (one,) = export_fastest(
         tiny("bert", ()), tmp_path / "bundle", questions, precisions=["fp32"], questions=sample(squad, 2)
     )
