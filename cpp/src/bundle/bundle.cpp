@@ -1,0 +1,139 @@
+#include "bundle/bundle.hpp"
+
+#include <mutex>
+#include <new>
+#include <system_error>
+
+#include "bundle/checks.hpp"
+#include "bundle/manifest_file.hpp"
+#include "errors.hpp"
+
+namespace bskim {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* MANIFEST = "manifest.json";
+
+std::string replaced(const fs::path& folder) {
+  return "The bundle '" + folder.string() +
+         "' was replaced or changed after it was opened. Start again with what is there.";
+}
+
+// Read and check the manifest in `folder`, which errors call `named`.
+Manifest read_manifest(const fs::path& folder, const fs::path& named) {
+  const std::string where = (named / MANIFEST).string();
+  const auto content = read_small(folder / MANIFEST, LARGEST_MANIFEST);
+  if (!content) {
+    throw BundleError("'" + named.string() + "' is not a bundle: it has no " + MANIFEST +
+                      ". Create one with: bskim-export MODEL --out " + named.string());
+  }
+  try {
+    const Json raw = decode(*content, where);
+    Manifest manifest = parse_manifest(raw, where);
+    check_manifest(manifest, where);
+    require_seal(raw, where);
+    return manifest;
+  } catch (const std::bad_alloc&) {
+    throw BundleError("'" + where + "' cannot be read: there is not enough memory.");
+  }
+}
+
+// The directory with links resolved: where a link leads may change while the bundle is open.
+fs::path resolve(const fs::path& folder) {
+  const std::string name = folder.string();
+  if (name.find('\0') != std::string::npos) {
+    throw BundleError("'" + name.substr(0, name.find('\0')) + "' cannot be opened: embedded null byte");
+  }
+  std::error_code error;
+  fs::path resolved = fs::weakly_canonical(folder, error);
+  if (error == std::errc::too_many_symbolic_link_levels) {
+    throw BundleError("'" + name.substr(0, 200) + "' cannot be opened: " + error.message());
+  }
+  return error ? folder : resolved;  // why it cannot be read shows when it is
+}
+
+// Without the slashes at the end, as Python's Path has it.
+fs::path tidy(const fs::path& folder) {
+  std::string name = folder.string();
+  while (name.size() > 1 && name.back() == '/') name.pop_back();
+  return name.empty() ? "." : name;
+}
+
+}  // namespace
+
+struct Bundle::Kept {
+  std::mutex changing;
+  std::shared_ptr<const std::string> weights;
+};
+
+// Stamped before files are read: a change shows.
+Bundle::Bundle(fs::path folder, Manifest manifest)
+    : folder_(std::move(folder)),
+      manifest_(std::move(manifest)),
+      stamps_(stamp_files(folder_, manifest_.files)),
+      kept_(std::make_shared<Kept>()) {}
+
+Bundle Bundle::open(const fs::path& folder) {
+  const fs::path named = tidy(folder);
+  const fs::path resolved = resolve(named);
+  Bundle bundle(resolved, read_manifest(resolved, named));
+  bundle.require_intact(named);
+  return bundle;
+}
+
+std::string Bundle::read(const std::string& name) const {
+  const std::string path = (folder_ / name).string();
+  std::string content;
+  try {
+    content = read_whole(path);
+  } catch (const std::system_error& error) {
+    throw BundleError("'" + path + "' cannot be read (" + error.code().message() + "). " + RECOPY);
+  } catch (const std::bad_alloc&) {
+    throw BundleError("'" + path + "' cannot be read: there is not enough memory.");
+  }
+  const auto digest = manifest_.files.find(name);
+  if (digest == manifest_.files.end()) throw BundleError("'" + name + "' is no file of a bundle.");
+  if (hash_text(content) != digest->second) {
+    throw BundleError("'" + path + "' is damaged: its SHA-256 differs from the manifest's. " + RECOPY);
+  }
+  return content;
+}
+
+std::shared_ptr<const std::string> Bundle::read_weights() const {
+  const std::lock_guard<std::mutex> lock(kept_->changing);
+  if (!kept_->weights) kept_->weights = std::make_shared<const std::string>(read(WEIGHTS));
+  return kept_->weights;
+}
+
+void Bundle::release_weights() const {
+  const std::lock_guard<std::mutex> lock(kept_->changing);
+  kept_->weights.reset();
+}
+
+void Bundle::require_unchanged() const {
+  if (stamp_files(folder_, manifest_.files) != stamps_) throw BundleError(replaced(folder_));
+}
+
+void Bundle::require_intact(const fs::path& named) {
+  std::string weights;
+  std::optional<std::string> fault;
+  try {
+    fault = find_fault(folder_, manifest_.files, WEIGHTS, weights);
+  } catch (const std::bad_alloc&) {
+    throw BundleError("'" + (named / WEIGHTS).string() + "' cannot be read: there is not enough memory.");
+  }
+  if (!fault) {
+    kept_->weights = std::make_shared<const std::string>(std::move(weights));
+    return;
+  }
+  // If another bundle took its place, that is why.
+  if (read_manifest(folder_, folder_).files != manifest_.files) throw BundleError(replaced(folder_));
+  std::string said = *fault;
+  if (const auto at = said.find(folder_.string()); at != std::string::npos) {
+    said.replace(at, folder_.string().size(), named.string());
+  }
+  throw BundleError(said + " " + RECOPY);
+}
+
+}  // namespace bskim
