@@ -2,8 +2,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+MAKEFLAGS += --no-print-directory
 
-.PHONY: demo test test-slow lint types attack clean
+# Of libbskim, in cpp/: configure and build by a preset of CMakePresets.json.
+CPP_PRESET = cmake --preset $(1) -DBSKIM_PYTHON=$(CURDIR)/$(BIN)/python -DBSKIM_BUNDLE=$(CURDIR)/$(TINY) \
+    && cmake --build --preset $(1) -j $(JOBS)
+# A tiny random model, exported.
+TINY := build/attack
+JOBS ?= $(shell nproc)
+# How long each fuzzer runs.
+SECONDS ?= 600
+FUZZERS := tokenizer_json manifest text
+
+CPP_FORMAT = find cpp -name '*.[ch]pp' -o -name '*.[ch]' | xargs clang-format
+
+.PHONY: demo test test-slow lint types attack cpp cpp-sanitize cpp-fuzz cpp-format clean
 
 # Behind layer 5, the last one, hardly a block is left to drop: it is not worth a cut.
 demo: $(INSTALLED)
@@ -12,8 +25,9 @@ demo: $(INSTALLED)
 	$(BIN)/bskim ask engines --file examples/passage.txt \
 	    --question "Who wrote down the storms and ships?"
 
-test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+# Of both languages. Where the tests that need libbskim are skipped without it, here they are not.
+test: cpp
+	BSKIM_CPP=required $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Figures over a thousand questions, as the README quotes them, and runs of minutes.
 test-slow: $(INSTALLED)
@@ -22,6 +36,8 @@ test-slow: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	scripts/cpp_dependencies.sh --install format
+	$(CPP_FORMAT) --dry-run -Werror
 
 types: $(INSTALLED)
 	$(BIN)/mypy
@@ -30,16 +46,41 @@ types: $(INSTALLED)
 # Hostile and unlucky input: a right answer or an error of ours, nothing executed, nothing lost. In the end a crowd.
 # Each is seeded, and goes on with a case by --first; kills.py goes on by itself.
 attack: $(INSTALLED)
-	$(BIN)/python tests/attack/make_bundle.py build/attack
-	$(BIN)/python tests/attack/bundles.py build/attack --count 10000
+	$(BIN)/python tests/attack/make_bundle.py $(TINY)
+	$(BIN)/python tests/attack/bundles.py $(TINY) --count 10000
 	$(BIN)/python tests/attack/checkpoints.py --count 3000
 	$(BIN)/python tests/attack/data_files.py --count 5000
-	$(BIN)/python tests/attack/arguments.py build/attack --count 3000
+	$(BIN)/python tests/attack/arguments.py $(TINY) --count 3000
 	$(BIN)/python tests/attack/kills.py --count 1000
-	$(BIN)/python tests/attack/load.py build/attack --callers 16 --count 5000
+	$(BIN)/python tests/attack/load.py $(TINY) --callers 16 --count 5000
+
+# libbskim and its own tests, in build/cpp. Its ONNX Runtime and OpenVINO are those of .venv.
+cpp: $(INSTALLED)
+	scripts/cpp_dependencies.sh --install
+	cd cpp && $(call CPP_PRESET,release) && ctest --preset release
+
+# The same tests while the compiler's sanitizers watch: memory, then threads.
+cpp-sanitize: $(INSTALLED) $(TINY)/manifest.json
+	scripts/cpp_dependencies.sh --install
+	cd cpp && $(call CPP_PRESET,address) && ctest --preset address
+	cd cpp && $(call CPP_PRESET,thread) && ctest --preset thread
+
+# Goes on with what earlier runs found to be worth trying, in build/fuzz.
+cpp-fuzz: $(INSTALLED) $(TINY)/manifest.json
+	scripts/cpp_dependencies.sh --install build fuzz
+	cd cpp && $(call CPP_PRESET,fuzz)
+	$(BIN)/python scripts/fuzz_seeds.py build/fuzz $(TINY)
+	for fuzzer in $(FUZZERS); do scripts/cpp_fuzz.sh $$fuzzer $(SECONDS) || exit 1; done
+
+cpp-format:
+	scripts/cpp_dependencies.sh --install format
+	$(CPP_FORMAT) -i
+
+$(TINY)/manifest.json: | $(INSTALLED)
+	$(BIN)/python tests/attack/make_bundle.py $(TINY)
 
 clean:
-	rm -rf .venv engines bench.json
+	rm -rf .venv engines bench.json build/cpp build/cpp-address build/cpp-thread build/cpp-fuzz
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -1,0 +1,45 @@
+# Which backends the library has: BSKIM_BACKENDS, the targets to link, and BSKIM_HAS_*.
+include(Wheels)
+set(BSKIM_BACKENDS "")
+set(WHY_NONE "")
+
+set(BSKIM_HAS_ONNXRUNTIME FALSE)
+if(BSKIM_WITH_ONNXRUNTIME)
+  find_package(ONNXRuntime QUIET)
+  if(ONNXRuntime_FOUND)
+    set(BSKIM_HAS_ONNXRUNTIME TRUE)
+    list(APPEND BSKIM_BACKENDS onnxruntime::onnxruntime)
+    message(STATUS "ONNX Runtime ${ONNXRuntime_VERSION}: ${ONNXRUNTIME_LIBRARY}, headers ${ONNXRUNTIME_INCLUDE_DIR}")
+  else()
+    string(APPEND WHY_NONE "\n  ONNX Runtime: ${ONNXRuntime_WHY_NOT}. On Debian 13 or later: apt-get install \
+libonnxruntime-dev. Elsewhere unpack an archive that upstream releases, and set ONNXRUNTIME_ROOT; or set \
+ONNXRUNTIME_INCLUDE_DIR and ONNXRUNTIME_LIBRARY. With the Python package's library, set BSKIM_PYTHON: \
+scripts/cpp_dependencies.sh --install gets the headers that it lacks.")
+  endif()
+endif()
+
+set(BSKIM_HAS_OPENVINO FALSE)
+if(BSKIM_WITH_OPENVINO)
+  wheel_folder(OPENVINO_FOLDER "${WHEEL_PYTHON}" openvino)
+  if(BSKIM_PYTHON AND OPENVINO_FOLDER AND NOT OpenVINO_DIR)
+    set(OpenVINO_DIR ${OPENVINO_FOLDER}/cmake)
+  endif()
+  find_package(OpenVINO QUIET CONFIG COMPONENTS Runtime PATHS ${OPENVINO_FOLDER}/cmake)
+  if(OpenVINO_FOUND)
+    set(BSKIM_HAS_OPENVINO TRUE)
+    list(APPEND BSKIM_BACKENDS openvino::runtime)
+    message(STATUS "OpenVINO ${OpenVINO_VERSION}: ${OpenVINO_DIR}")
+  else()
+    string(APPEND WHY_NONE "\n  OpenVINO: no OpenVINOConfig.cmake. Install OpenVINO, and set OpenVINO_DIR to the folder \
+of that file; or: pip install 'bskim-export[openvino]', and set BSKIM_PYTHON.")
+  endif()
+endif()
+
+foreach(BACKEND ONNXRUNTIME OPENVINO)
+  if(BSKIM_WITH_${BACKEND} AND NOT BSKIM_WITH_${BACKEND} STREQUAL AUTO AND NOT BSKIM_HAS_${BACKEND})
+    message(FATAL_ERROR "BSKIM_WITH_${BACKEND} is ${BSKIM_WITH_${BACKEND}}, but it is not found.${WHY_NONE}")
+  endif()
+endforeach()
+if(NOT BSKIM_BACKENDS)
+  message(FATAL_ERROR "libbskim needs ONNX Runtime or OpenVINO, and there is neither.${WHY_NONE}")
+endif()

@@ -1,0 +1,23 @@
+# Libraries that every build needs. What is missing is named all at once.
+set(MISSING "")
+macro(need CONDITION PACKAGE)
+  if(NOT ${CONDITION})
+    string(APPEND MISSING " ${PACKAGE}")
+  endif()
+endmacro()
+
+find_package(ICU QUIET COMPONENTS uc)
+need(ICU_FOUND libicu-dev)
+find_package(nlohmann_json 3.9 QUIET)
+need(nlohmann_json_FOUND nlohmann-json3-dev)
+find_package(OpenSSL 1.1.1 QUIET COMPONENTS Crypto)
+need(OPENSSL_FOUND libssl-dev)
+if(BSKIM_TESTS)
+  find_package(doctest QUIET)
+  need(doctest_FOUND doctest-dev)
+endif()
+if(MISSING)
+  message(FATAL_ERROR "Libraries are missing. On Debian and Ubuntu they are in:${MISSING}\n"
+                      "scripts/cpp_dependencies.sh --install installs them there.")
+endif()
+find_package(Threads REQUIRED)

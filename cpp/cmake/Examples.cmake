@@ -1,0 +1,23 @@
+# One program for each file in examples/.
+file(GLOB EXAMPLE_SOURCES CONFIGURE_DEPENDS examples/*.c examples/*.cpp)
+find_path(HTTPLIB_FOLDER httplib.h)
+foreach(SOURCE ${EXAMPLE_SOURCES})
+  get_filename_component(NAME ${SOURCE} NAME_WE)
+  file(STRINGS ${SOURCE} INCLUDES_HTTPLIB REGEX "#include <httplib.h>")
+  if(INCLUDES_HTTPLIB AND NOT HTTPLIB_FOLDER)
+    message(STATUS "Without httplib.h (libcpp-httplib-dev), the example ${NAME} is not built")
+    continue()
+  endif()
+  add_executable(example_${NAME} ${SOURCE})
+  target_link_libraries(example_${NAME} PRIVATE bskim nlohmann_json::nlohmann_json Threads::Threads)
+  set_target_properties(example_${NAME} PROPERTIES OUTPUT_NAME ${NAME} RUNTIME_OUTPUT_DIRECTORY
+                                                                       ${PROJECT_BINARY_DIR}/examples)
+  if(INCLUDES_HTTPLIB)
+    target_include_directories(example_${NAME} SYSTEM PRIVATE ${HTTPLIB_FOLDER})
+    # Debian's package has part of the code in a library; upstream's header has it all.
+    find_library(HTTPLIB_LIBRARY cpp-httplib)
+    if(HTTPLIB_LIBRARY)
+      target_link_libraries(example_${NAME} PRIVATE ${HTTPLIB_LIBRARY})
+    endif()
+  endif()
+endforeach()
