@@ -1,7 +1,6 @@
 #include "tokenizer/part.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -11,33 +10,8 @@
 namespace bskim::tokenizing {
 namespace {
 
-constexpr int kDeepest = 100;
 constexpr std::size_t kMostValues = 2000;  // of a component
 constexpr std::size_t kMostShown = 60;
-// The largest ones that there are have 35 MB.
-constexpr std::size_t kLargest = std::size_t{128} << 20;
-
-// The parser of a library needs memory for every level, and what is right needs few.
-bool too_deep(std::string_view json) {
-  int depth = 0;
-  bool quoted = false;
-  for (std::size_t i = 0; i < json.size(); ++i) {
-    const char c = json[i];
-    if (quoted) {
-      if (c == '\\')
-        ++i;
-      else if (c == '"')
-        quoted = false;
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kDeepest) return true;
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
-}
 
 std::size_t count(const nlohmann::json& value) {
   std::size_t sum = 1;
@@ -45,13 +19,6 @@ std::size_t count(const nlohmann::json& value) {
     for (const auto& item : value) sum += count(item);
   }
   return sum;
-}
-
-// What the parser says repeats bytes of the file, which may be no UTF-8.
-std::string printable(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-  return text.substr(0, 300);
 }
 
 }  // namespace
@@ -163,26 +130,6 @@ void Part::refuse_present(const char* name) const {
   if (has(name) && !(value_->find(name)->is_string() && at(name).text().empty())) {
     refuse("'" + std::string(name) + "'");
   }
-}
-
-File::File(std::string_view json, std::string_view where) : where_(where) {
-  if (json.size() > kLargest) {
-    throw BundleError("'" + where_ + "' has more than " + std::to_string(kLargest >> 20) +
-                      " MiB. It is damaged: export the bundle again.");
-  }
-  if (too_deep(json))
-    throw BundleError("'" + where_ + "' is nested too deeply. It is damaged: export the bundle again.");
-  try {
-    json_ = std::make_unique<nlohmann::json>(nlohmann::json::parse(json.begin(), json.end()));
-  } catch (const nlohmann::json::exception& error) {
-    throw BundleError("'" + where_ + "' is damaged: export the bundle again. " + printable(error.what()));
-  }
-}
-
-File::~File() = default;
-
-Part File::root() const {
-  return Part(*json_, where_, "");
 }
 
 std::int32_t token_id(const Part& part) {
