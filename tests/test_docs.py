@@ -25,7 +25,7 @@ PAGES = sorted(
         ROOT / "bskim_export" / "data" / "README.md",
     ]
 )
-INSTALLED = ("export", "train", "calibrate", "bench", "ask")
+INSTALLED = ("export", "train", "calibrate", "bench", "ask", "answer")  # the last one by `cmake --install`
 """What is also a command of its own: `bskim-export` and so on."""
 GRAPHS = {
     "the first stage, `dense.onnx`": tensors.FIRST_STAGE_INPUTS,
