@@ -177,8 +177,8 @@ def test_tokens_of_each_kind_are_those_of_the_library(cpp_tool, tmp_path, tokeni
 def test_tokens_of_variants_are_those_of_the_library(cpp_tool, tmp_path, tokenizers, squad, hostile, kind):
     path = tmp_path / "tokenizer.json"
     path.write_text(VARIANTS[kind](tokenizers), encoding="utf-8")
-    found = compare(cpp_tool("bskim-tokens"), path, itertools.chain(real(squad, 20), generated(hostile[::5])))
-    assert found.tokens > 10_000
+    found = compare(cpp_tool("bskim-tokens"), path, itertools.chain(real(squad, 20), generated(hostile[::8])))
+    assert found.tokens > 5_000
     assert found.differences == []
 
 
