@@ -55,7 +55,7 @@ attack: $(INSTALLED)
 	$(BIN)/python tests/attack/load.py $(TINY) --callers 16 --count 5000
 
 # libbskim and its own tests, in build/cpp. Its ONNX Runtime and OpenVINO are those of .venv.
-cpp: $(INSTALLED)
+cpp: $(INSTALLED) $(TINY)/manifest.json
 	scripts/cpp_dependencies.sh --install
 	cd cpp && $(call CPP_PRESET,release) && ctest --preset release
 
@@ -76,7 +76,8 @@ cpp-format:
 	scripts/cpp_dependencies.sh --install format
 	$(CPP_FORMAT) -i
 
-$(TINY)/manifest.json: | $(INSTALLED)
+# Of an older format, it would not be a bundle any more.
+$(TINY)/manifest.json: bskim_export/bundle/manifest.py | $(INSTALLED)
 	$(BIN)/python tests/attack/make_bundle.py $(TINY)
 
 clean:

@@ -11,7 +11,8 @@ namespace {
 // Of several scripts, with what normalizers and pre-tokenizers look for.
 const bskim::Text QUESTION = U"Who wrote it, and when? [MASK]";
 const bskim::Text CONTEXT =
-    U"  Ada Lovelace's \u00e9t\u00e9 e\u0301 \u4e2d\u6587 \ufb01ne 1,843\u00a0km\t\u0130\u03a3\u03a3 \U0001F469\u200D\U0001F680\n\u0e01\u0e33 </s> ";
+    U"  Ada Lovelace's \u00e9t\u00e9 e\u0301 \u4e2d\u6587 \ufb01ne 1,843\u00a0km\t\u0130\u03a3\u03a3 "
+    U"\U0001F469\u200D\U0001F680\n\u0e01\u0e33 </s> ";
 
 }  // namespace
 

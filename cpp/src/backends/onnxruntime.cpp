@@ -133,7 +133,8 @@ private:
   std::shared_ptr<Ort::Env> environment_;
   int threads_;
 
-  std::unique_ptr<Engine> compile(const Bundle& bundle, const Graph& graph, const std::string& weights, int streams) const {
+  std::unique_ptr<Engine> compile(const Bundle& bundle, const Graph& graph, const std::string& weights,
+                                  int streams) const {
     const std::string path = (bundle.folder() / graph.file).string();
     const std::string content = bundle.read(graph.file);
     const auto alone = bundle.manifest().graphs_alone();
@@ -166,7 +167,8 @@ private:
     // A bundle's sessions take turns: a pool that spins after its turn takes the core of the next one.
     options.AddConfigEntry("session.intra_op.allow_spinning", "0");
     const std::string file = WEIGHTS;
-    options.AddExternalInitializersFromFilesInMemory({file.substr(file.rfind('/') + 1)}, {const_cast<char*>(weights.data())},  // it only reads them
+    options.AddExternalInitializersFromFilesInMemory({file.substr(file.rfind('/') + 1)},
+                                                     {const_cast<char*>(weights.data())},  // it only reads them
                                                      {weights.size()});
     return options;
   }

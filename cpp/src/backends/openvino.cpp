@@ -155,7 +155,7 @@ public:
     config_ = {
         ov::inference_num_threads(threads_),
         ov::hint::inference_precision(narrow_ ? ov::element::bf16 : ov::element::f32),
-        ov::num_streams(1),                 // all threads for one request: latency, as the other backends
+        ov::num_streams(1),                  // all threads for one request: latency, as the other backends
         ov::hint::enable_cpu_pinning(false)  // engines of one bundle take turns on the same cores
     };
   }
