@@ -14,7 +14,7 @@ JOBS ?= $(shell nproc)
 SECONDS ?= 600
 FUZZERS := tokenizer_json manifest text
 
-CPP_FORMAT = find cpp -name '*.[ch]pp' -o -name '*.[ch]' | xargs clang-format
+CPP_FORMAT = find cpp -name '*.[ch]pp' -o -name '*.[ch]' | xargs $(BIN)/clang-format
 
 .PHONY: demo test test-slow lint types attack cpp cpp-sanitize cpp-fuzz cpp-format clean
 
@@ -36,7 +36,6 @@ test-slow: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	scripts/cpp_dependencies.sh --install format
 	$(CPP_FORMAT) --dry-run -Werror
 
 types: $(INSTALLED)
@@ -72,8 +71,7 @@ cpp-fuzz: $(INSTALLED) $(TINY)/manifest.json
 	$(BIN)/python scripts/fuzz_seeds.py build/fuzz $(TINY)
 	for fuzzer in $(FUZZERS); do scripts/cpp_fuzz.sh $$fuzzer $(SECONDS) || exit 1; done
 
-cpp-format:
-	scripts/cpp_dependencies.sh --install format
+cpp-format: $(INSTALLED)
 	$(CPP_FORMAT) -i
 
 # Of an older format, it would not be a bundle any more.

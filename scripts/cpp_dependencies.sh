@@ -5,7 +5,7 @@
 #   scripts/cpp_dependencies.sh --install [GROUP...]   install it: as root, or by a sudo that asks for no password
 #   scripts/cpp_dependencies.sh --install-all          the same of all groups
 #
-# Groups: build (the default), format (clang-format) and fuzz (clang). Exits with 1 if something is still missing.
+# Groups: build (the default) and fuzz (clang). Exits with 1 if something is still missing.
 #
 # Debian 12 has no headers of ONNX Runtime. There they are those of Debian 13, unpacked into build/onnxruntime-headers;
 # the library is that of the Python package.
@@ -53,7 +53,6 @@ missing_of() {
         has_header httplib.h || echo libcpp-httplib-dev
         has_onnxruntime_headers || echo "$HEADERS_PACKAGE"
         ;;
-    format) has_command clang-format || echo clang-format ;;
     fuzz)
         has_command clang || echo clang
         has_fuzzer || echo libclang-rt
@@ -137,10 +136,10 @@ main() {
     for argument in "$@"; do
         case $argument in
         --install) wanted=yes ;;
-        --install-all) wanted=yes groups=(build format fuzz) ;;
-        build | format | fuzz) groups+=("$argument") ;;
+        --install-all) wanted=yes groups=(build fuzz) ;;
+        build | fuzz) groups+=("$argument") ;;
         *)
-            say "There is no group '$argument'. Groups: build, format, fuzz."
+            say "There is no group '$argument'. Groups: build, fuzz."
             return 2
             ;;
         esac

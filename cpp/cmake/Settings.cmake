@@ -15,10 +15,6 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 string(REPLACE "-O3" "-O2" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
 add_compile_options(-Wall -Wextra -Werror)
-if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-  # It takes any number for possible that is printed, and only where it happens to inline.
-  add_compile_options(-Wno-format-truncation)
-endif()
 
 if(BSKIM_SANITIZE)
   add_compile_options(-fsanitize=${BSKIM_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)

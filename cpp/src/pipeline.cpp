@@ -55,8 +55,8 @@ std::unique_ptr<Pipeline::Parts> Pipeline::Parts::open(const std::string& path, 
   const bool skims =
       std::any_of(layers.begin(), layers.end(), [&](int layer) { return policies.single.scores(layer); });
   runner->load(!skims, skims);
-  return std::make_unique<Parts>(Parts{bundle, options.batch_size, backend, reason, std::move(policies),
-                                       std::move(maker), std::move(runner)});
+  return std::make_unique<Parts>(
+      Parts{bundle, options.batch_size, backend, reason, std::move(policies), std::move(maker), std::move(runner)});
 }
 
 Answerer Pipeline::Parts::answerer(const AskOptions& options) const {

@@ -38,9 +38,9 @@ TEST_CASE("characters that came after Unicode 14 are as unassigned") {
 TEST_CASE("lower is str.lower") {
   CHECK(bskim::lower(U"AbC \u00c4\u1e9e") == U"abc \u00e4\u00df");
   CHECK(bskim::lower(U"\u0130X") == U"i\u0307x");
-  CHECK(bskim::lower(U"\u039f\u03a3") == U"\u03bf\u03c2");           // ends a word
+  CHECK(bskim::lower(U"\u039f\u03a3") == U"\u03bf\u03c2");  // ends a word
   CHECK(bskim::lower(U"\u039f\u03a3\u0391") == U"\u03bf\u03c3\u03b1");
-  CHECK(bskim::lower(U"\u03a3") == U"\u03c3");                       // no letter is before it
+  CHECK(bskim::lower(U"\u03a3") == U"\u03c3");  // no letter is before it
   CHECK(bskim::lower(U"\u039f.\u03a3'\u0391") == U"\u03bf.\u03c3'\u03b1");
   CHECK(bskim::lower(U"\u039f\u03a3' \u0391") == U"\u03bf\u03c2' \u03b1");
 }

@@ -1,5 +1,5 @@
-// bskim-stress BUNDLE THREADS [BACKEND]: answers the lines on standard input, as bskim-answer --jsonl does, from several
-// threads that share one pipeline. For sanitizers, and to see that answers do not depend on who asks beside.
+// bskim-stress BUNDLE THREADS [BACKEND]: answers the lines on standard input, as bskim-answer --jsonl does, from
+// several threads that share one pipeline. For sanitizers, and to see that answers do not depend on who asks beside.
 #include <iostream>
 #include <string>
 #include <vector>

@@ -23,7 +23,7 @@ char32_t next_code_point(std::string_view text, std::size_t& place) {
 }
 
 void append_escape(std::string& out, char32_t unit) {
-  char escape[8];
+  char escape[16];
   std::snprintf(escape, sizeof escape, "\\u%04x", static_cast<unsigned>(unit));
   out += escape;
 }
@@ -180,7 +180,7 @@ std::string python_repr(std::string_view text) {
     } else if (c == '\n' || c == '\r' || c == '\t') {
       out += {'\\', c == '\n' ? 'n' : c == '\r' ? 'r' : 't'};
     } else if (byte < ' ' || byte == 0x7F) {
-      char escape[8];
+      char escape[16];
       std::snprintf(escape, sizeof escape, "\\x%02x", byte);
       out += escape;
     } else {

@@ -198,7 +198,8 @@ void Batch::put_grid_tokens() {
 
 // Where the grid holds the tokens of the questions, whose blocks come first in each row.
 void Batch::put_questions() {
-  std::vector<std::vector<std::size_t>> asking(grid_.rows);  // of each row, the blocks that hold a token of the question
+  std::vector<std::vector<std::size_t>> asking(
+      grid_.rows);  // of each row, the blocks that hold a token of the question
   std::size_t most = 1;
   for (std::size_t i = 0; i < live(); ++i) {
     if (!is_question(blocks_[i], 0)) continue;

@@ -20,10 +20,10 @@ public:
   Batch(const std::vector<Task>& tasks, const Model& model, const std::set<std::string>& wanted,
         const std::vector<int>& layers);
 
-  std::size_t live() const { return blocks_.size(); }      // how many blocks are left
-  std::size_t scored() const { return scored_.size(); }    // how many of them are judged
-  Tensors tokens() const;                                  // the model's inputs, int64 [N, block_size] each
-  Tensors layout();                                        // the index inputs of the next stage
+  std::size_t live() const { return blocks_.size(); }    // how many blocks are left
+  std::size_t scored() const { return scored_.size(); }  // how many of them are judged
+  Tensors tokens() const;                                // the model's inputs, int64 [N, block_size] each
+  Tensors layout();                                      // the index inputs of the next stage
 
   // Drop what the policy does not keep, and every block of the windows that may leave and keep nothing. `score`:
   // float32 [P], keep probabilities of the blocks that are judged. Throws BundleError: some are no numbers.

@@ -17,8 +17,8 @@ namespace bskim {
 constexpr float NOT_JUDGED = -1.0f;
 
 struct WindowResult {
-  std::vector<float> start_logits, end_logits;  // [K * block_size]; -inf where the block was dropped
-  std::vector<std::int16_t> dropped_after;      // [K]
+  std::vector<float> start_logits, end_logits;    // [K * block_size]; -inf where the block was dropped
+  std::vector<std::int16_t> dropped_after;        // [K]
   std::vector<std::vector<float>> probabilities;  // [L][K], NOT_JUDGED where a predictor did not judge a block
   bool left = false;
   int best_block = -1;
@@ -32,8 +32,9 @@ struct WindowResult {
   void leave(std::size_t row);
 };
 
-// Which blocks stay: by the threshold of each layer; 0, or none, keeps all and runs no predictor. Of a bounded question,
-// `chosen` are the only blocks that may go beyond the first predictor, and `scout` stops all there (runtime/budget.py).
+// Which blocks stay: by the threshold of each layer; 0, or none, keeps all and runs no predictor. Of a bounded
+// question, `chosen` are the only blocks that may go beyond the first predictor, and `scout` stops all there
+// (runtime/budget.py).
 struct Policy {
   std::map<int, float> thresholds;
 
@@ -53,8 +54,8 @@ struct Task {
 class Runner {
 public:
   virtual ~Runner() = default;
-  // Run windows; each one's result is the same whatever runs with it. Throws BundleError if the engine fails, or if logits
-  // or keep probabilities are no numbers.
+  // Run windows; each one's result is the same whatever runs with it. Throws BundleError if the engine fails, or if
+  // logits or keep probabilities are no numbers.
   virtual std::vector<WindowResult> run(const std::vector<Task>& tasks, const Policy& policy) = 0;
   virtual const Model& model() const = 0;
   virtual const std::vector<int>& skim_layers() const = 0;
@@ -70,7 +71,8 @@ struct BackendOptions {
   int threads = 0;                   // for one operator; 0: the cores that this process may use
 };
 
-// Open a bundle's graphs on a backend. Throws InputError if this build has no such backend, BundleError as Bundle::read.
+// Open a bundle's graphs on a backend. Throws InputError if this build has no such backend, BundleError as
+// Bundle::read.
 std::unique_ptr<Runner> make_runner(std::shared_ptr<const Bundle> bundle, const BackendOptions& options);
 
 // The cores that this process may use: affinity, capped by the container's CPU quota (backends/base.py).

@@ -14,7 +14,8 @@
 namespace bskim {
 namespace {
 
-constexpr std::size_t SOME = 4;  // rounds of windows side by side from which on the last, incomplete one does not matter
+constexpr std::size_t SOME =
+    4;  // rounds of windows side by side from which on the last, incomplete one does not matter
 
 std::int64_t sized(std::size_t count) {
   return static_cast<std::int64_t>(count);
