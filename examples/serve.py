@@ -1,6 +1,6 @@
 """The service of cpp/examples/http_service.cpp in Python: the same paths, the same JSON.
 
-    pip install 'bskim-export[serve]'
+    pip install fastapi uvicorn
     python examples/serve.py engines/ --port 8000
     curl 127.0.0.1:8000/answer -H 'Content-Type: application/json' -d '{"question": "Who?", "context": "Ada was it."}'
 

@@ -1,6 +1,10 @@
 # One program for each file in examples/.
 file(GLOB EXAMPLE_SOURCES CONFIGURE_DEPENDS examples/*.c examples/*.cpp)
 find_path(HTTPLIB_FOLDER httplib.h)
+find_package(PkgConfig QUIET)
+if(PkgConfig_FOUND)
+  pkg_check_modules(HTTPLIB QUIET IMPORTED_TARGET cpp-httplib)
+endif()
 foreach(SOURCE ${EXAMPLE_SOURCES})
   get_filename_component(NAME ${SOURCE} NAME_WE)
   file(STRINGS ${SOURCE} INCLUDES_HTTPLIB REGEX "#include <httplib.h>")
@@ -14,10 +18,10 @@ foreach(SOURCE ${EXAMPLE_SOURCES})
                                                                        ${PROJECT_BINARY_DIR}/examples)
   if(INCLUDES_HTTPLIB)
     target_include_directories(example_${NAME} SYSTEM PRIVATE ${HTTPLIB_FOLDER})
-    # Debian's package has part of the code in a library; upstream's header has it all.
-    find_library(HTTPLIB_LIBRARY cpp-httplib)
-    if(HTTPLIB_LIBRARY)
-      target_link_libraries(example_${NAME} PRIVATE ${HTTPLIB_LIBRARY})
+    # Debian's package has part of the code in a library, and says with which options that was compiled; upstream's
+    # header has it all.
+    if(HTTPLIB_FOUND)
+      target_link_libraries(example_${NAME} PRIVATE PkgConfig::HTTPLIB)
     endif()
   endif()
 endforeach()

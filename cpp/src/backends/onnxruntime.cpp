@@ -3,6 +3,8 @@
 #include <onnxruntime_cxx_api.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 
 #include "bundle/checks.hpp"
 #include "errors.hpp"
@@ -18,8 +20,17 @@ std::string library() {
 
 // ONNX Runtime has one environment per process. It is shared by all that hold it, and made at the first use.
 std::shared_ptr<Ort::Env> environment() {
+  // Nothing is sent to anybody unless ORT_DISABLE_TELEMETRY is set to 0. It is read when the environment is made.
+  ::setenv("ORT_DISABLE_TELEMETRY", "1", 0);
   static const auto shared = std::make_shared<Ort::Env>(ORT_LOGGING_LEVEL_ERROR, "bskim");
   return shared;
+}
+
+// Whether the library that is loaded knows the operators of the graphs of one window. Others run the stages.
+bool knows_single() {
+  int major = 0, minor = 0;
+  std::sscanf(OrtGetApiBase()->GetVersionString(), "%d.%d", &major, &minor);
+  return major > 1 || minor >= 24;
 }
 
 ONNXTensorElementDataType to_ort(TensorType type) {
@@ -116,7 +127,7 @@ public:
 
   const std::string& name() const override { return NAME; }
   int threads() const override { return threads_; }
-  bool runs_single() const override { return true; }
+  bool runs_single() const override { return knows_single(); }
   bool survives_fork() const override { return true; }
 
   std::vector<std::unique_ptr<Engine>> load(const Bundle& bundle, const std::vector<const Graph*>& graphs,
