@@ -134,7 +134,7 @@ public:
                                             int streams) override {
     // Graphs and weights are read, checked against the manifest's hashes, and handed over in memory: what was checked
     // is what runs, whatever happens to the files afterwards. Sessions keep copies of their own.
-    const std::shared_ptr<const std::string> weights = bundle.read_weights();
+    const std::shared_ptr<const Content> weights = bundle.read_weights();
     std::vector<std::unique_ptr<Engine>> engines;
     for (const Graph* graph : graphs) engines.push_back(compile(bundle, *graph, *weights, streams));
     return engines;
@@ -144,8 +144,7 @@ private:
   std::shared_ptr<Ort::Env> environment_;
   int threads_;
 
-  std::unique_ptr<Engine> compile(const Bundle& bundle, const Graph& graph, const std::string& weights,
-                                  int streams) const {
+  std::unique_ptr<Engine> compile(const Bundle& bundle, const Graph& graph, const Content& weights, int streams) const {
     const std::string path = (bundle.folder() / graph.file).string();
     const std::string content = bundle.read(graph.file);
     const auto alone = bundle.manifest().graphs_alone();
@@ -166,7 +165,7 @@ private:
 
   // The arena keeps the memory of the largest run for the next. That of one window is little, and to ask the system for
   // it again and again takes a twentieth of the time; that of a batch is much.
-  static Ort::SessionOptions make_options(const std::string& weights, int threads, bool arena) {
+  static Ort::SessionOptions make_options(const Content& weights, int threads, bool arena) {
     Ort::SessionOptions options;
     options.SetIntraOpNumThreads(threads);
     options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_ERROR);

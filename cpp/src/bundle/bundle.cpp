@@ -1,5 +1,6 @@
 #include "bundle/bundle.hpp"
 
+#include <future>
 #include <mutex>
 #include <new>
 #include <system_error>
@@ -64,12 +65,14 @@ fs::path tidy(const fs::path& folder) {
 
 struct Bundle::Kept {
   std::mutex changing;
-  std::shared_ptr<const std::string> weights;
+  std::shared_ptr<const Content> weights;
+  std::shared_future<bool> intact;
 };
 
 // Stamped before files are read: a change shows.
-Bundle::Bundle(fs::path folder, Manifest manifest)
-    : folder_(std::move(folder)),
+Bundle::Bundle(fs::path named, fs::path folder, Manifest manifest)
+    : named_(std::move(named)),
+      folder_(std::move(folder)),
       manifest_(std::move(manifest)),
       stamps_(stamp_files(folder_, manifest_.files)),
       kept_(std::make_shared<Kept>()) {}
@@ -77,8 +80,8 @@ Bundle::Bundle(fs::path folder, Manifest manifest)
 Bundle Bundle::open(const fs::path& folder) {
   const fs::path named = tidy(folder);
   const fs::path resolved = resolve(named);
-  Bundle bundle(resolved, read_manifest(resolved, named));
-  bundle.require_intact(named);
+  Bundle bundle(named, resolved, read_manifest(resolved, named));
+  bundle.check_files();
   return bundle;
 }
 
@@ -100,9 +103,21 @@ std::string Bundle::read(const std::string& name) const {
   return content;
 }
 
-std::shared_ptr<const std::string> Bundle::read_weights() const {
+std::shared_ptr<const Content> Bundle::read_weights() const {
   const std::lock_guard<std::mutex> lock(kept_->changing);
-  if (!kept_->weights) kept_->weights = std::make_shared<const std::string>(read(WEIGHTS));
+  if (kept_->weights) return kept_->weights;
+  const std::string path = (folder_ / WEIGHTS).string();
+  try {
+    kept_->weights = Content::read(path);
+  } catch (const std::system_error& error) {
+    throw BundleError("'" + path + "' cannot be read (" + error.code().message() + "). " + RECOPY);
+  } catch (const std::bad_alloc&) {
+    throw BundleError("'" + path + "' cannot be read: there is not enough memory.");
+  }
+  if (hash_text(kept_->weights->view()) != manifest_.files.at(WEIGHTS)) {
+    kept_->weights.reset();
+    throw BundleError("'" + path + "' is damaged: its SHA-256 differs from the manifest's. " + RECOPY);
+  }
   return kept_->weights;
 }
 
@@ -115,25 +130,34 @@ void Bundle::require_unchanged() const {
   if (stamp_files(folder_, manifest_.files) != stamps_) throw BundleError(replaced(folder_));
 }
 
-void Bundle::require_intact(const fs::path& named) {
-  std::string weights;
-  std::optional<std::string> fault;
+void Bundle::require_intact() const {
+  if (!kept_->intact.get()) {
+    refuse("'" + (named_ / WEIGHTS).string() + "' is damaged: its SHA-256 differs from the manifest's.");
+  }
+}
+
+void Bundle::check_files() {
+  if (const auto fault = find_fault(folder_, manifest_.files, WEIGHTS)) refuse(*fault);
   try {
-    fault = find_fault(folder_, manifest_.files, WEIGHTS, weights);
+    kept_->weights = Content::read(folder_ / WEIGHTS);
+  } catch (const std::system_error& error) {
+    refuse("'" + (named_ / WEIGHTS).string() + "' cannot be read (" + error.code().message() + ").");
   } catch (const std::bad_alloc&) {
-    throw BundleError("'" + (named / WEIGHTS).string() + "' cannot be read: there is not enough memory.");
+    throw BundleError("'" + (named_ / WEIGHTS).string() + "' cannot be read: there is not enough memory.");
   }
-  if (!fault) {
-    kept_->weights = std::make_shared<const std::string>(std::move(weights));
-    return;
-  }
+  const auto check = [weights = kept_->weights, digest = manifest_.files.at(WEIGHTS)] {
+    return hash_text(weights->view()) == digest;
+  };
+  kept_->intact = std::async(check).share();
+}
+
+void Bundle::refuse(std::string fault) const {
   // If another bundle took its place, that is why.
   if (read_manifest(folder_, folder_).files != manifest_.files) throw BundleError(replaced(folder_));
-  std::string said = *fault;
-  if (const auto at = said.find(folder_.string()); at != std::string::npos) {
-    said.replace(at, folder_.string().size(), named.string());
+  if (const auto at = fault.find(folder_.string()); at != std::string::npos) {
+    fault.replace(at, folder_.string().size(), named_.string());
   }
-  throw BundleError(said + " " + RECOPY);
+  throw BundleError(fault + " " + RECOPY);
 }
 
 }  // namespace bskim

@@ -21,11 +21,10 @@ using Stamps = std::map<std::string, std::array<std::int64_t, 5>>;
 // SHA-256 in hexadecimal.
 std::string hash_text(std::string_view text);
 
-// What is wrong with the first file that is not as it was written. The content of the file named `kept` is put into
-// `content`: what was checked need not be read again.
+// What is wrong with the first file that is not as it was written. Of the file named `later`, only whether it is there:
+// its content is checked where it is read.
 std::optional<std::string> find_fault(const std::filesystem::path& folder,
-                                      const std::map<std::string, std::string>& files, const std::string& kept,
-                                      std::string& content);
+                                      const std::map<std::string, std::string>& files, const std::string& later);
 
 Stamps stamp_files(const std::filesystem::path& folder, const std::map<std::string, std::string>& files);
 

@@ -27,10 +27,12 @@ BundleRunner::Engines BundleRunner::load_graphs(const std::vector<const Graph*>&
     engines = backend_->load(*bundle_, graphs, streams);
   } catch (const BundleError&) {
     bundle_->release_weights();
+    bundle_->require_intact();
     bundle_->require_unchanged();  // files that changed are why, then
     throw;
   }
   bundle_->release_weights();
+  bundle_->require_intact();  // before anything runs
   bundle_->require_unchanged();
   return engines;
 }
