@@ -145,10 +145,11 @@ void Bundle::check_files() {
   } catch (const std::bad_alloc&) {
     throw BundleError("'" + (named_ / WEIGHTS).string() + "' cannot be read: there is not enough memory.");
   }
-  const auto check = [weights = kept_->weights, digest = manifest_.files.at(WEIGHTS)] {
-    return hash_text(weights->view()) == digest;
+  auto check = [weights = kept_->weights, digest = manifest_.files.at(WEIGHTS)]() mutable {
+    const auto own = std::move(weights);  // the future keeps this function, which must not keep the weights
+    return hash_text(own->view()) == digest;
   };
-  kept_->intact = std::async(check).share();
+  kept_->intact = std::async(std::move(check)).share();
 }
 
 void Bundle::refuse(std::string fault) const {
