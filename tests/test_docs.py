@@ -26,9 +26,9 @@ PAGES = sorted(
     ]
 )
 INSTALLED = ("export", "train", "calibrate", "bench", "ask")
+"""What is also a command of its own: `bskim-export` and so on."""
 OF_CPP = ("answer", "stress", "tokens")
 """Programs of libbskim, named alike."""
-"""What is also a command of its own: `bskim-export` and so on."""
 GRAPHS = {
     "the first stage, `dense.onnx`": tensors.FIRST_STAGE_INPUTS,
     "a later stage": tensors.LATER_STAGE_INPUTS,

@@ -5,6 +5,7 @@
 
 #include "bskim/bskim.hpp"
 #include "bundle/bundle.hpp"
+#include "bundle/checks.hpp"
 #include "errors.hpp"
 #include "runtime/asking.hpp"
 #include "runtime/opening.hpp"
@@ -15,8 +16,6 @@
 
 namespace bskim {
 namespace {
-
-constexpr const char* TOKENIZER = "tokenizer.json";
 
 void check_text(std::string_view text, const char* name) {
   if (text.empty()) throw InputError(std::string("`") + name + "` cannot be empty.");

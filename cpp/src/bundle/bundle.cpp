@@ -21,6 +21,22 @@ std::string replaced(const fs::path& folder) {
          "' was replaced or changed after it was opened. Start again with what is there.";
 }
 
+std::string damaged(const fs::path& path) {
+  return "'" + path.string() + "' is damaged: its SHA-256 differs from the manifest's.";
+}
+
+// What `get` reads of a file. Throws BundleError: it cannot be read.
+template <typename Get>
+auto read_or_say(const fs::path& path, Get get) {
+  try {
+    return get(path);
+  } catch (const std::system_error& error) {
+    throw BundleError("'" + path.string() + "' cannot be read (" + error.code().message() + "). " + RECOPY);
+  } catch (const std::bad_alloc&) {
+    throw BundleError("'" + path.string() + "' cannot be read: there is not enough memory.");
+  }
+}
+
 // Read and check the manifest in `folder`, which errors call `named`.
 Manifest read_manifest(const fs::path& folder, const fs::path& named) {
   const std::string where = (named / MANIFEST).string();
@@ -86,38 +102,21 @@ Bundle Bundle::open(const fs::path& folder) {
 }
 
 std::string Bundle::read(const std::string& name) const {
-  const std::string path = (folder_ / name).string();
-  std::string content;
-  try {
-    content = read_whole(path);
-  } catch (const std::system_error& error) {
-    throw BundleError("'" + path + "' cannot be read (" + error.code().message() + "). " + RECOPY);
-  } catch (const std::bad_alloc&) {
-    throw BundleError("'" + path + "' cannot be read: there is not enough memory.");
-  }
+  const fs::path path = folder_ / name;
+  std::string content = read_or_say(path, read_whole);
   const auto digest = manifest_.files.find(name);
   if (digest == manifest_.files.end()) throw BundleError("'" + name + "' is no file of a bundle.");
-  if (hash_text(content) != digest->second) {
-    throw BundleError("'" + path + "' is damaged: its SHA-256 differs from the manifest's. " + RECOPY);
-  }
+  if (hash_text(content) != digest->second) throw BundleError(damaged(path) + " " + RECOPY);
   return content;
 }
 
 std::shared_ptr<const Content> Bundle::read_weights() const {
   const std::lock_guard<std::mutex> lock(kept_->changing);
   if (kept_->weights) return kept_->weights;
-  const std::string path = (folder_ / WEIGHTS).string();
-  try {
-    kept_->weights = Content::read(path);
-  } catch (const std::system_error& error) {
-    throw BundleError("'" + path + "' cannot be read (" + error.code().message() + "). " + RECOPY);
-  } catch (const std::bad_alloc&) {
-    throw BundleError("'" + path + "' cannot be read: there is not enough memory.");
-  }
-  if (hash_text(kept_->weights->view()) != manifest_.files.at(WEIGHTS)) {
-    kept_->weights.reset();
-    throw BundleError("'" + path + "' is damaged: its SHA-256 differs from the manifest's. " + RECOPY);
-  }
+  const fs::path path = folder_ / WEIGHTS;
+  auto weights = read_or_say(path, Content::read);
+  if (hash_text(weights->view()) != manifest_.files.at(WEIGHTS)) throw BundleError(damaged(path) + " " + RECOPY);
+  kept_->weights = std::move(weights);
   return kept_->weights;
 }
 
@@ -131,9 +130,7 @@ void Bundle::require_unchanged() const {
 }
 
 void Bundle::require_intact() const {
-  if (!kept_->intact.get()) {
-    refuse("'" + (named_ / WEIGHTS).string() + "' is damaged: its SHA-256 differs from the manifest's.");
-  }
+  if (!kept_->intact.get()) refuse(damaged(named_ / WEIGHTS));
 }
 
 void Bundle::check_files() {

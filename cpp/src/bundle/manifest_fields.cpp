@@ -5,6 +5,7 @@
 #include <limits>
 #include <set>
 
+#include "bundle/faults.hpp"
 #include "bundle/manifest_file.hpp"
 #include "errors.hpp"
 
@@ -13,15 +14,9 @@ namespace {
 
 using Kind = Json::Kind;
 
-std::string shown(const Json& value) {
-  const std::string text = python_repr(value);
-  const std::string first = first_characters(text, 80);
-  return first.size() == text.size() ? text : first + "...";
-}
-
 void expect(const Json& value, Kind kind, const char* name, const std::string& where) {
   if (value.kind != kind) {
-    throw BundleError(where + ": expected " + name + ", found " + shown(value) + ". " + REBUILD);
+    throw BundleError(where + ": expected " + name + ", found " + shorten(python_repr(value), 80) + ". " + REBUILD);
   }
 }
 

@@ -182,18 +182,19 @@ void Batch::put(const std::string& name, const Ints& values, std::vector<std::in
 void Batch::put_grid_tokens() {
   const std::vector<std::int64_t> shape{sized(grid_.rows), sized(grid_.width * size_)};
   Tensor mask = Tensor::make(TensorType::float32, shape);
-  Tensor passage = Tensor::make(TensorType::float32, shape);
   std::fill_n(mask.values<float>(), mask.count(), MASKED);
+  const bool with_passage = wanted_.count("passage") > 0;
+  Tensor passage = with_passage ? Tensor::make(TensorType::float32, shape) : Tensor();
   for (std::size_t i = 0; i < live(); ++i) {
     const auto place = static_cast<std::size_t>(grid_.back[i]) * size_;
     for (std::size_t k = 0; k < size_; ++k) {
       if (!is_token(blocks_[i], k)) continue;
       mask.values<float>()[place + k] = 0;
-      passage.values<float>()[place + k] = is_question(blocks_[i], k) ? 0.0f : 1.0f;
+      if (with_passage) passage.values<float>()[place + k] = is_question(blocks_[i], k) ? 0.0f : 1.0f;
     }
   }
   if (wanted_.count("mask") > 0) steady_["mask"] = std::move(mask);
-  if (wanted_.count("passage") > 0) steady_["passage"] = std::move(passage);
+  if (with_passage) steady_["passage"] = std::move(passage);
 }
 
 // Where the grid holds the tokens of the questions, whose blocks come first in each row.
