@@ -7,6 +7,7 @@
 #include <new>
 
 #include "errors.hpp"
+#include "joined.hpp"
 #include "runtime/runner.hpp"
 
 namespace bskim {
@@ -14,12 +15,6 @@ namespace {
 
 constexpr std::align_val_t ALIGNMENT{64};  // what libraries take without copying
 constexpr int THREADS_PER_CORE = 8;        // no library gains from more; thousands would only take memory
-
-std::string joined(const std::vector<std::string>& names) {
-  std::string out;
-  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
-  return out;
-}
 
 void compare(const std::string& path, const char* kind, std::vector<std::string> found,
              std::vector<std::string> expected) {

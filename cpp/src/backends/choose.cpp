@@ -5,6 +5,7 @@
 #include "backends/catalogue.hpp"
 #include "backends/processor.hpp"
 #include "errors.hpp"
+#include "joined.hpp"
 
 namespace bskim {
 namespace {
@@ -18,11 +19,7 @@ std::string why_not(const CpuWay& way, int threads) {
   }
   std::sort(missing.begin(), missing.end());
   missing.erase(std::unique(missing.begin(), missing.end()), missing.end());
-  if (!missing.empty()) {
-    std::string names;
-    for (const std::string& name : missing) names += (names.empty() ? "" : " or ") + name;
-    return "this processor has no " + names;
-  }
+  if (!missing.empty()) return "this processor has no " + joined(missing, " or ");
   if (!is_built(way.backend)) return way.backend + " is not installed";
   try {
     open_backend({way.backend, way.precision, threads});
@@ -39,12 +36,6 @@ std::vector<double> in_order(const Manifest& manifest, const std::map<int, doubl
   return found;
 }
 
-std::string joined(const std::vector<std::string>& reasons) {
-  std::string out;
-  for (const std::string& reason : reasons) out += (out.empty() ? "" : "; ") + reason;
-  return out;
-}
-
 }  // namespace
 
 std::pair<BackendOptions, std::string> choose_backend(const Manifest& manifest, int threads) {
@@ -58,11 +49,11 @@ std::pair<BackendOptions, std::string> choose_backend(const Manifest& manifest, 
     const std::string reason = why_not(way, threads);
     if (reason.empty()) {
       against.push_back("it is the fastest that was measured of what this processor has");
-      return {{way.backend, way.precision, threads}, joined(against)};
+      return {{way.backend, way.precision, threads}, joined(against, "; ")};
     }
     against.push_back(way.backend + " in " + way.precision + " was measured to be faster, but " + reason);
   }
-  const std::string why = joined(against);
+  const std::string why = joined(against, "; ");
   return {{default_backend(), "fp32", threads}, why.empty() ? "the bundle holds no engines for a GPU" : why};
 }
 

@@ -5,6 +5,7 @@
 #include "bundle/faults.hpp"
 #include "bundle/single_graph.hpp"
 #include "bundle/tensors.hpp"
+#include "joined.hpp"
 
 namespace bskim {
 namespace {
@@ -17,12 +18,6 @@ std::string numbered(const char* kind, std::size_t number) {
 
 std::string symmetric_file(const std::string& file) {
   return file.substr(0, file.size() - std::string(".onnx").size()) + ".symmetric.onnx";
-}
-
-std::string joined(const Names& names) {
-  std::string out;
-  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
-  return out;
 }
 
 bool contains(const Names& names, const std::string& name) {

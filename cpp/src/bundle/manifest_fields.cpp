@@ -8,6 +8,7 @@
 #include "bundle/faults.hpp"
 #include "bundle/manifest_file.hpp"
 #include "errors.hpp"
+#include "joined.hpp"
 
 namespace bskim {
 namespace {
@@ -145,11 +146,7 @@ public:
     }
     std::set<std::string> missing = required_;
     for (const auto& member : value.members) missing.erase(member.first);
-    if (!missing.empty()) {
-      std::string names;
-      for (const std::string& name : missing) names += (names.empty() ? "" : ", ") + name;
-      throw BundleError(where + ": missing " + names + ". " + REBUILD);
-    }
+    if (!missing.empty()) throw BundleError(where + ": missing " + joined(missing) + ". " + REBUILD);
     for (const auto& [name, inner] : value.members) {
       if (const auto known = known_.find(name); known != known_.end()) known->second(inner, where + ": " + name);
     }
