@@ -8,8 +8,9 @@ from typing import TypeVarTuple
 
 from bskim_export.errors import InputError
 from bskim_export.runtime.answering import Answerer
-from bskim_export.runtime.arguments import Call
-from bskim_export.runtime.asked import Asked
+from bskim_export.runtime.arguments import Call, Example
+from bskim_export.runtime.asked import Asked, Passage, read_passages
+from bskim_export.runtime.scoring import Answer
 from bskim_export.runtime.windows import Window
 
 TOGETHER = 64
@@ -19,6 +20,27 @@ LONG_LIST = 100
 """From so many questions on, progress is shown."""
 
 _Rest = TypeVarTuple("_Rest")
+
+
+def new_asked(answerer: Answerer, item: Example | InputError, return_skim: bool = False) -> Asked | InputError:
+    """Return what is asked by one question of a call, or the error in its place."""
+    if isinstance(item, InputError):
+        return item
+    joint = item.passages is not None
+    passages = read_passages(item.passages) if item.passages is not None else [Passage(item.context)]
+    return Asked(answerer, item.question, passages, joint, return_skim)
+
+
+def result_of(asked: Asked, return_stats: bool = False) -> Answer | list[Answer]:
+    """Return the answers of a question that is done as `QAPipeline.run` does: a list if several were asked for."""
+    answers = asked.answers()
+    skipped = asked.skipped() if asked.return_skim else []
+    for answer in answers:
+        if asked.return_skim:
+            answer["skipped"] = skipped
+        if return_stats:
+            answer["stats"] = {"seconds": asked.seconds, "windows": asked.count, "kept_share": asked.kept_share()}
+    return answers if asked.answerer.options.top_k > 1 else answers[0]
 
 
 def ask_all(answerer: Answerer, questions: Iterable[Asked | InputError]) -> Iterator[Asked | InputError]:

@@ -63,6 +63,54 @@ class Highlights(TypedDict):
     compression: float
 
 
+class Highlighter:
+    """A question whose passages are judged; see `QAPipeline.highlight`.
+
+    Attributes:
+        asked: must be run, then `found` tells what is kept
+
+    Raises:
+        InputError: an argument cannot be used.
+        BundleError: nothing judges the passages.
+    """
+
+    def __init__(
+        self,
+        answerer: Answerer,
+        question: str,
+        passages: Iterable[Passage],
+        threshold: float | None = None,
+        keep: float | None = None,
+        language: str = LANGUAGE,
+    ):
+        if threshold is not None and keep is not None:
+            raise InputError("Pass either `threshold` or `keep`, not both.")
+        if not answerer.suited(document=True).scored_layers:
+            raise BundleError(
+                "Nothing judges the passages: the bundle has no skim predictors, or all of its thresholds are 0. Open "
+                "it with a threshold, as in QAPipeline(bundle, threshold=0.01)."
+            )
+        self._least = check_threshold(THRESHOLD if threshold is None else threshold)
+        self._keep = None if keep is None else check_threshold(keep, "keep")
+        self._language = language
+        self._texts: list[str] = []
+        self.asked = Asked(answerer, question, _noted(passages, self._texts), joint=True, judge=True)
+
+    def found(self) -> Highlights:
+        """Return the sentences that matter."""
+        judged = self.asked.probabilities()
+        cut = [sentence_ranges(text, self._language) for text in self._texts]
+        probability = [_means(judged.get(i), ranges) for i, ranges in enumerate(cut)]
+        least = self._least if self._keep is None else _threshold_for(self._keep, cut, probability)
+        found = [
+            _highlighted(i, text, ranges, own, least)
+            for i, (text, ranges, own) in enumerate(zip(self._texts, cut, probability, strict=True))
+        ]
+        whole = sum(len(text) for text in self._texts)
+        kept = sum(len(one["text"]) for one in found)
+        return {"passages": found, "compression": 1 - kept / whole if whole else 0.0}
+
+
 def highlight(
     answerer: Answerer,
     question: str,
@@ -72,31 +120,11 @@ def highlight(
     language: str = LANGUAGE,
 ) -> Highlights:
     """Return the sentences that matter to a question; see `QAPipeline.highlight`."""
-    if threshold is not None and keep is not None:
-        raise InputError("Pass either `threshold` or `keep`, not both.")
-    if not answerer.suited(document=True).scored_layers:
-        raise BundleError(
-            "Nothing judges the passages: the bundle has no skim predictors, or all of its thresholds are 0. Open it "
-            "with a threshold, as in QAPipeline(bundle, threshold=0.01)."
-        )
-    least = check_threshold(THRESHOLD if threshold is None else threshold)
-    texts: list[str] = []
-    asked = Asked(answerer, question, _noted(passages, texts), joint=True, judge=True)
-    (outcome,) = ask_all(answerer, [asked])
+    judged = Highlighter(answerer, question, passages, threshold, keep, language)
+    (outcome,) = ask_all(answerer, [judged.asked])
     if isinstance(outcome, InputError):
         raise outcome
-    judged = asked.probabilities()
-    cut = [sentence_ranges(text, language) for text in texts]
-    probability = [_means(judged.get(i), ranges) for i, ranges in enumerate(cut)]
-    if keep is not None:
-        least = _threshold_for(check_threshold(keep, "keep"), cut, probability)
-    found = [
-        _highlighted(i, text, ranges, own, least)
-        for i, (text, ranges, own) in enumerate(zip(texts, cut, probability, strict=True))
-    ]
-    whole = sum(len(text) for text in texts)
-    kept = sum(len(one["text"]) for one in found)
-    return {"passages": found, "compression": 1 - kept / whole if whole else 0.0}
+    return judged.found()
 
 
 def _noted(passages: Iterable[Passage], texts: list[str]) -> Iterable[Passage]:

@@ -11,9 +11,8 @@ from bskim_export.backends.base import Backend
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.errors import InputError, only_own_errors
 from bskim_export.runtime.answering import Answerer
-from bskim_export.runtime.arguments import Example, parse_call
-from bskim_export.runtime.asked import Asked, Passage, read_passages
-from bskim_export.runtime.asking import ask_all, shown_progress
+from bskim_export.runtime.arguments import parse_call
+from bskim_export.runtime.asking import ask_all, new_asked, result_of, shown_progress
 from bskim_export.runtime.opening import find_backend, make_policy, make_runner, read_tokenizer
 from bskim_export.runtime.options import BATCH_SIZE, GivenOptions, RunOptions, check_count, check_flag
 from bskim_export.runtime.policy import Policy, check_threshold
@@ -215,12 +214,12 @@ class QAPipeline(Pruning):
         call = parse_call(args, question, context, data, passages)
         answerer = self.answerer(options).able()
         answers: list[Any] = []
-        questions = (_asked(answerer, item, return_skim) for item in call.items)
+        questions = (new_asked(answerer, item, return_skim) for item in call.items)
         with self._turn, shown_progress(call, progress) as advance:
             for i, one in enumerate(ask_all(answerer, questions)):
                 if isinstance(one, InputError) and on_error == "raise":
                     raise InputError(f"Question {i}: {one}") if call.several else one
-                answers.append(one if isinstance(one, InputError) else _result(one, options.top_k, return_stats))
+                answers.append(one if isinstance(one, InputError) else result_of(one, return_stats))
                 advance()
         if not answers:
             raise InputError("There are no questions: the list is empty.")
@@ -272,25 +271,6 @@ class QAPipeline(Pruning):
             f"QAPipeline({self._path!r}, backend='{self.backend.name}', precision='{self.backend.precision}', "
             f"threads={self.backend.threads}, thresholds={thresholds}{', closed' if self._closed else ''})"
         )
-
-
-def _asked(answerer: Answerer, item: Example | InputError, return_skim: bool) -> Asked | InputError:
-    if isinstance(item, InputError):
-        return item
-    joint = item.passages is not None
-    passages = read_passages(item.passages) if item.passages is not None else [Passage(item.context)]
-    return Asked(answerer, item.question, passages, joint, return_skim)
-
-
-def _result(asked: Asked, top_k: int, return_stats: bool) -> Answer | list[Answer]:
-    answers = asked.answers()
-    skipped = asked.skipped() if asked.return_skim else []
-    for answer in answers:
-        if asked.return_skim:
-            answer["skipped"] = skipped
-        if return_stats:
-            answer["stats"] = {"seconds": asked.seconds, "windows": asked.count, "kept_share": asked.kept_share()}
-    return answers if top_k > 1 else answers[0]
 
 
 def _reopen(path: str, arguments: dict[str, Any]) -> QAPipeline:

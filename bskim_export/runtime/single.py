@@ -4,6 +4,7 @@ A window alone has no grid to pad to the width of others. Windows side by side, 
 every operator: that is the fastest where several are at hand, and all cores for one window where not.
 """
 
+import copy
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,7 @@ class SingleRunner(BundleRunner):
     def __init__(self, bundle: Bundle, backend: Backend):
         super().__init__(bundle, backend)
         self._engines: dict[tuple[str, bool], Engine] = {}
+        self._on_one_core = False
 
     def load(self, dense: bool, skim: bool) -> None:
         """Compile the engines that will be needed; see `BundleRunner.load`."""
@@ -52,7 +54,13 @@ class SingleRunner(BundleRunner):
 
     def unload(self) -> None:
         """Let go of the engines; see `BundleRunner.unload`."""
-        self._engines = {}
+        self._engines.clear()  # which lanes share
+
+    def lanes(self) -> "list[SingleRunner]":
+        """Return one for each core, which run windows one after the other there; see `BundleRunner.lanes`."""
+        lane = copy.copy(self)
+        lane._on_one_core = self._backend.threads > 1
+        return [lane] * self._backend.threads
 
     def _run_dense(self, windows: Sequence[Window]) -> list[WindowResult]:
         return self._share_out(windows, self._dense, lambda engine, i: self._run_one_dense(engine, windows[i]))
@@ -79,6 +87,9 @@ class SingleRunner(BundleRunner):
         self, windows: Sequence[Window], graph: Graph, run: Callable[[Engine, int], WindowResult]
     ) -> list[WindowResult]:
         """Run windows side by side, and what is left of a few one after the other."""
+        if self._on_one_core:
+            engine = self._engine(graph, several=True)
+            return [run(engine, i) for i in range(len(windows))]
         cores = self._backend.threads
         count = len(windows)
         several = count if count >= SOME * cores else count - count % cores
