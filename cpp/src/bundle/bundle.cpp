@@ -82,6 +82,7 @@ fs::path tidy(const fs::path& folder) {
 struct Bundle::Kept {
   std::mutex changing;
   std::shared_ptr<const Content> weights;
+  std::shared_future<std::shared_ptr<const Content>> reading;  // those of the opening
   std::shared_future<bool> intact;
 };
 
@@ -113,6 +114,10 @@ std::string Bundle::read(const std::string& name) const {
 std::shared_ptr<const Content> Bundle::read_weights() const {
   const std::lock_guard<std::mutex> lock(kept_->changing);
   if (kept_->weights) return kept_->weights;
+  if (kept_->reading.valid()) {
+    kept_->weights = finish_reading();
+    return kept_->weights;
+  }
   const fs::path path = folder_ / WEIGHTS;
   auto weights = read_or_say(path, Content::read);
   if (hash_text(weights->view()) != manifest_.files.at(WEIGHTS)) throw BundleError(damaged(path) + " " + RECOPY);
@@ -123,6 +128,7 @@ std::shared_ptr<const Content> Bundle::read_weights() const {
 void Bundle::release_weights() const {
   const std::lock_guard<std::mutex> lock(kept_->changing);
   kept_->weights.reset();
+  kept_->reading = {};
 }
 
 void Bundle::require_unchanged() const {
@@ -135,18 +141,37 @@ void Bundle::require_intact() const {
 
 void Bundle::check_files() {
   if (const auto fault = find_fault(folder_, manifest_.files, WEIGHTS)) refuse(*fault);
+  // Weights are read and checked while the tokenizer and the graphs are made.
+  auto promise = std::make_shared<std::promise<std::shared_ptr<const Content>>>();
+  kept_->reading = promise->get_future().share();
+  auto check = [promise, path = folder_ / WEIGHTS, digest = manifest_.files.at(WEIGHTS)]() mutable {
+    const auto own = std::move(promise);  // the future keeps this function, which must not keep the weights
+    try {
+      const auto weights = Content::read(path);
+      own->set_value(weights);
+      return hash_text(weights->view()) == digest;
+    } catch (...) {
+      own->set_exception(std::current_exception());
+      return true;  // whoever takes the weights gets the reason
+    }
+  };
+  promise.reset();
   try {
-    kept_->weights = Content::read(folder_ / WEIGHTS);
+    kept_->intact = std::async(std::launch::async, check).share();
+  } catch (const std::system_error&) {  // no thread is to be had
+    kept_->intact = std::async(std::launch::deferred, check).share();
+    kept_->intact.wait();
+  }
+}
+
+std::shared_ptr<const Content> Bundle::finish_reading() const {
+  try {
+    return kept_->reading.get();
   } catch (const std::system_error& error) {
     refuse("'" + (named_ / WEIGHTS).string() + "' cannot be read (" + error.code().message() + ").");
   } catch (const std::bad_alloc&) {
     throw BundleError("'" + (named_ / WEIGHTS).string() + "' cannot be read: there is not enough memory.");
   }
-  auto check = [weights = kept_->weights, digest = manifest_.files.at(WEIGHTS)]() mutable {
-    const auto own = std::move(weights);  // the future keeps this function, which must not keep the weights
-    return hash_text(own->view()) == digest;
-  };
-  kept_->intact = std::async(std::move(check)).share();
 }
 
 void Bundle::refuse(std::string fault) const {

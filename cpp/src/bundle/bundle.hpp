@@ -13,9 +13,9 @@ namespace bskim {
 
 class Bundle {
 public:
-  // Open the bundle in a directory: its manifest is checked, its seal, and every file's SHA-256; that of the weights
-  // goes on in another thread. Throws BundleError with the texts of the Python package: there is no bundle, it is of
-  // another format version, a field is missing, wrong or was edited, or a file is missing or damaged.
+  // Open the bundle in a directory: its manifest is checked, its seal, and every file's SHA-256; the weights
+  // are read and checked in another thread. Throws BundleError with the texts of the Python package: there is no
+  // bundle, it is of another format version, a field is missing, wrong or was edited, or a file is missing or damaged.
   static Bundle open(const std::filesystem::path& folder);
 
   const std::filesystem::path& folder() const { return folder_; }
@@ -39,6 +39,7 @@ public:
 private:
   Bundle(std::filesystem::path named, std::filesystem::path folder, Manifest manifest);
   void check_files();
+  std::shared_ptr<const Content> finish_reading() const;
   [[noreturn]] void refuse(std::string fault) const;
 
   std::filesystem::path named_, folder_;  // as it was asked for, and with links resolved
