@@ -13,6 +13,7 @@ USER_COMMANDS = {
     "calibrate": "Choose a bundle's thresholds, with evidence.",
     "bench": "Measure a bundle on real questions.",
     "ask": "Answer a question about a passage, and show what was skimmed.",
+    "serve": "Answer questions over HTTP.",
     "highlight": "Measure how much text can be cut before what answers need is lost.",
     "publish": "Write a checkpoint as a Hugging Face directory, to share.",
     "compare": "Compare scores and MACs on a whole data set, dense and skimming, or of two bundles.",

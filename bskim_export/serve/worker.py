@@ -1,0 +1,181 @@
+"""A process that holds one open bundle and answers what the front sends it: `python -m bskim_export.serve.worker FD`.
+
+It is a process of its own, so that a bundle can be replaced, and a fault of a native library survived, while the front
+keeps its connections. It ends when the front's end of the socket is closed.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from threading import Lock
+from typing import Any
+
+from bskim_export.errors import BskimError
+from bskim_export.runtime.pipeline import QAPipeline
+from bskim_export.serve.jobs import Job
+from bskim_export.serve.limits import BusyError, Limits
+from bskim_export.serve.requests import make_job
+from bskim_export.serve.scheduler import Scheduler
+from bskim_export.serve.wire import encode, kind_of
+
+log = logging.getLogger("bskim_export")
+
+PREPARING = 2
+"""Requests that are tokenised at once."""
+
+
+class Worker:
+    """Answers the messages of a front.
+
+    Args:
+        qa: the open bundle
+        limits: what the service allows
+        send: writes one message; called from several threads, one at a time
+    """
+
+    def __init__(self, qa: QAPipeline, limits: Limits, send: Callable[[dict[str, Any]], None]):
+        self._qa = qa
+        self._limits = limits
+        self._send = send
+        self._jobs: dict[int, Job | None] = {}  # None while it is prepared
+        self._numbers: dict[Job, int] = {}
+        self._changing = Lock()
+        self._scheduler = Scheduler(qa.runner, self._done)
+        self._preparing = ThreadPoolExecutor(PREPARING, thread_name_prefix="bskim-prepare")
+
+    def take(self, message: dict[str, Any]) -> None:
+        """Take a message: a request, or that one is not wanted any more."""
+        if "cancel" in message:
+            self._cancel(message["cancel"])
+            return
+        with self._changing:
+            self._jobs[message["id"]] = None
+        self._preparing.submit(self._prepare, message)
+
+    def _cancel(self, number: int) -> None:
+        with self._changing:
+            job = self._jobs.pop(number, None)
+            if job is not None:
+                self._numbers.pop(job, None)
+        if job is not None:
+            self._scheduler.cancel(job)
+
+    def _prepare(self, message: dict[str, Any]) -> None:
+        number = message["id"]
+        with self._changing:
+            if number not in self._jobs:
+                return
+        try:
+            job = make_job(self._qa, message["task"], message["inputs"], message["parameters"], self._limits)
+            self._admit(job)
+        except Exception as error:
+            with self._changing:
+                wanted = self._jobs.pop(number, 0) is None
+            if wanted:
+                self._refuse(number, error)
+            return
+        with self._changing:
+            if number not in self._jobs:  # cancelled meanwhile
+                return
+            self._jobs[number] = job
+            self._numbers[job] = number
+        self._scheduler.submit(job)
+
+    def _admit(self, job: Job) -> None:
+        begin, end = self._scheduler.wait_for(job.positions, max(step.positions for step in job.steps))
+        if begin > self._limits.max_wait:
+            raise BusyError(f"The service is busy: a request would wait for {begin:.1f} seconds.", begin)
+        if end > self._limits.timeout:
+            raise BusyError(
+                f"The service is busy: this request would be answered after {end:.0f} seconds, and it gives each "
+                f"{self._limits.timeout:g} seconds.",
+                max(begin, end - self._limits.timeout),
+            )
+
+    def _done(self, job: Job, outcome: Any, error: Exception | None) -> None:
+        with self._changing:
+            number = self._numbers.pop(job, None)
+            if number is None:
+                return
+            del self._jobs[number]
+        if error is not None:
+            self._refuse(number, error)
+        else:
+            self._send({"id": number, "result": outcome, "tally": asdict(job.tally)})
+
+    def _refuse(self, number: int, error: Exception) -> None:
+        kind = kind_of(error)
+        if kind == "internal" and not isinstance(error, BskimError):
+            log.error("A request failed.", exc_info=error)
+        seconds = {"seconds": error.seconds} if isinstance(error, BusyError) else {}
+        self._send({"id": number, "error": str(error), "kind": kind, **seconds})
+
+    def close(self) -> None:
+        """End once what runs is done; what waits is dropped."""
+        self._preparing.shutdown(cancel_futures=True)
+        self._scheduler.close()
+
+
+def describe(qa: QAPipeline) -> dict[str, Any]:
+    """Return what a service tells of its bundle."""
+    manifest = qa.bundle.manifest
+    edited = [manifest.files, manifest.thresholds, manifest.document_thresholds, asdict(manifest.defaults)]
+    return {
+        "source": manifest.model.source,
+        "family": manifest.model.family,
+        "version": hashlib.sha256(json.dumps(edited, sort_keys=True).encode()).hexdigest()[:12],
+        "backend": qa.backend.name,
+        "backend_reason": qa.backend_reason,
+        "precision": qa.backend.precision,
+        "threads": qa.backend.threads,
+        "num_layers": manifest.model.num_layers,
+        "block_size": manifest.model.block_size,
+        "skim_layers": list(qa.bundle.skim_layers),
+        "max_seq_len": manifest.defaults.max_seq_len,
+        "doc_stride": manifest.defaults.doc_stride,
+        "max_answer_len": manifest.defaults.max_answer_len,
+    }
+
+
+def main() -> None:
+    """Run a worker on the socket whose number is the program's argument."""
+    # The front is told to end, and ends its workers: a terminal's Ctrl-C reaches both.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    writing = Lock()
+
+    def send(message: dict[str, Any]) -> None:
+        data = encode(message)
+        with writing:
+            connection.sendall(data)
+
+    lines = connection.makefile("rb")
+    opening = json.loads(next(lines))["open"]
+    limits = Limits(**opening.pop("limits"))
+    warm_up = opening.pop("warm_up")
+    try:
+        qa = QAPipeline(**opening)
+        if warm_up:
+            qa.warm_up()
+        worker = Worker(qa, limits, send)
+    except BskimError as error:
+        send({"fatal": str(error)})
+        return
+    send({"ready": describe(qa)})
+    try:
+        for line in lines:
+            worker.take(json.loads(line))
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    os._exit(0)  # nobody is there for whom what runs could be finished
+
+
+if __name__ == "__main__":
+    main()
