@@ -26,6 +26,7 @@ MAINTAINER_COMMANDS = {
     "scaling": "Measure whether saved MACs are saved time.",
     "document-cost": "Measure what the length of a text costs, and passages against one document.",
     "cold-start": "Measure a fresh process, from a bundle to its first answer.",
+    "serve-bench": "Measure a service against its pipeline, and under too much load.",
     "gpu-bench": "Time a bundle or a published shape on a GPU, over batch sizes and lengths.",
     "kernel-cost": "Test and time the fused attention kernel.",
     "export-cost": "Measure the export of a model of a published shape.",

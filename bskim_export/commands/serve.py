@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from bskim_export.commands.common import backend_options, command, needs_extra, threshold_option
-from bskim_export.commands.terminal import loudness, note
+from bskim_export.commands.terminal import loudness
 from bskim_export.commands.types import Named, Real, Whole
 from bskim_export.errors import InputError
 
@@ -94,7 +94,7 @@ def main(
     bound = bind(host, port)
     at = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
     log_as_json("warning" if loudness.quiet else "debug" if loudness.verbose else "info")
-    run(front, make_app(front, token), bound, WATCH, lambda: note(f"Listening on {at} for {', '.join(named)}."))
+    run(front, make_app(front, token), bound, WATCH, lambda: click.echo(f"Listening on {at} for {', '.join(named)}."))
 
 
 def _split(text: str) -> tuple[str, Path]:

@@ -23,10 +23,20 @@ def interleaved(runs: Sequence[Callable[[], object]], repeats: int) -> npt.NDArr
     seconds = np.empty((repeats, len(runs)))
     for r in range(repeats):
         for i in take_turns(range(len(runs)), r):
-            start = time.perf_counter()
-            runs[i]()
-            seconds[r, i] = time.perf_counter() - start
+            seconds[r, i] = seconds_of(runs[i])
     return seconds
+
+
+def seconds_of(run: Callable[[], object]) -> float:
+    """Return how long something takes.
+
+    Example:
+        >>> seconds_of(lambda: time.sleep(0.01)) >= 0.01
+        True
+    """
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
 def take_turns(rows: Sequence[T], turn: int) -> list[T]:

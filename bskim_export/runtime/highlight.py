@@ -90,6 +90,8 @@ class Highlighter:
                 "Nothing judges the passages: the bundle has no skim predictors, or all of its thresholds are 0. Open "
                 "it with a threshold, as in QAPipeline(bundle, threshold=0.01)."
             )
+        if not isinstance(language, str):
+            raise InputError(f"`language` must be a string like 'en', got {type(language).__name__}.")
         self._least = check_threshold(THRESHOLD if threshold is None else threshold)
         self._keep = None if keep is None else check_threshold(keep, "keep")
         self._language = language

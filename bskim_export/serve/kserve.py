@@ -150,7 +150,7 @@ def write_response(
     Raises:
         StatusError: an output is wanted that the model has not.
     """
-    parameters = request.get("parameters") or {}
+    all_binary = _wants_binary(request, "binary_data_output", False)
     wanted = request.get("outputs") or [{"name": one} for one in OUTPUTS]
     if not isinstance(wanted, list) or not all(isinstance(o, Mapping) and o.get("name") in OUTPUTS for o in wanted):
         raise StatusError(400, f"`outputs` must be a list of tensors that the model has: {', '.join(OUTPUTS)}.")
@@ -162,8 +162,7 @@ def write_response(
     for one in wanted:
         values = [answer[one["name"]] for row in rows for answer in row]
         output: dict[str, Any] = {"name": one["name"], "datatype": OUTPUTS[one["name"]], "shape": shape}
-        own = one.get("parameters") or {}
-        if own.get("binary_data", parameters.get("binary_data_output", False)):
+        if _wants_binary(one, "binary_data", all_binary):
             packed = _pack(output["datatype"], values)
             output["parameters"] = {"binary_data_size": len(packed)}
             binary += packed
@@ -175,6 +174,12 @@ def write_response(
         response["id"] = request["id"]
     header = json.dumps(response, separators=(",", ":")).encode("ascii")
     return header + binary, len(header) if binary else None
+
+
+def _wants_binary(what: Mapping[str, Any], name: str, otherwise: bool) -> bool:
+    """Return a parameter of a request or of an output."""
+    parameters = what.get("parameters")
+    return bool(parameters.get(name, otherwise)) if isinstance(parameters, Mapping) else otherwise
 
 
 def _pack(datatype: str, values: Sequence[Any]) -> bytes:

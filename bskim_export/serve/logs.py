@@ -44,3 +44,4 @@ def log_as_json(level: str) -> None:
         logger.handlers = [handler]
         logger.setLevel(level.upper())
         logger.propagate = False
+    logging.getLogger("uvicorn").setLevel("DEBUG" if level == "debug" else "ERROR")  # it warns of all garbage
