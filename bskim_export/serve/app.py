@@ -11,6 +11,7 @@ import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -27,7 +28,18 @@ from bskim_export.serve.front import Front, StatusError, read_body, read_json, t
 log = logging.getLogger("bskim_export.serve")
 
 OPEN = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
-"""Paths that need no token."""
+"""Paths that need no token, and are not logged."""
+
+STATIC = Path(__file__).parent / "static"
+PARTS = {"index.html": "text/html", "style.css": "text/css", "page.js": "text/javascript"}
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+"""The page runs what this service sends and nothing else, and asks nobody else."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -65,10 +77,12 @@ class _Service:
             ("/v2", self.server), ("/v2/health/live", self.healthy), ("/v2/health/ready", self.ready),
             ("/v2/models/{bundle}", self.model), ("/v2/models/{bundle}/ready", self.model_ready),
             ("/v2/models/{bundle}/versions/{version}", self.model),
-            ("/v2/models/{bundle}/versions/{version}/ready", self.model_ready),
+            ("/v2/models/{bundle}/versions/{version}/ready", self.model_ready), ("/", self.page),
+            ("/static/{name}", self.page),
         ]  # fmt: skip
-        return [Route(path, handler, methods=["POST"]) for path, handler in post] + [
-            Route(path, handler, methods=["GET"]) for path, handler in get
+        return [
+            *(Route(path, handler, methods=["POST"]) for path, handler in post),
+            *(Route(path, handler, methods=["GET"]) for path, handler in get),
         ]
 
     async def answer(self, request: Request) -> Response:
@@ -112,6 +126,13 @@ class _Service:
         held = self._front.bundle(request.path_params["bundle"]).info.get("version")
         if wanted is not None and wanted != held:
             raise StatusError(404, f"The version of this bundle is {held}, not '{wanted:.60}'.")
+
+    async def page(self, request: Request) -> Response:
+        """Return the page, or a part of it."""
+        name = request.path_params.get("name", "index.html")
+        if name not in PARTS:
+            raise HTTPException(404)
+        return Response((STATIC / name).read_bytes(), media_type=PARTS[name], headers=PAGE_HEADERS)
 
     async def healthy(self, request: Request) -> Response:
         """Say that the service runs."""
@@ -193,7 +214,10 @@ class _Watched:
                 )  # fmt: skip
 
     def _refused(self, scope: Scope) -> bool:
-        if self._expected is None or scope["path"] in OPEN:
+        path = scope["path"]
+        if self._expected is None or path in OPEN or path.startswith("/static/"):
+            return False
+        if path == "/" and scope["method"] == "GET":  # the page asks for the token
             return False
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         return not hmac.compare_digest(given, self._expected)

@@ -10,6 +10,7 @@ import numpy as np
 
 from bskim_export.blocks import KEPT
 from bskim_export.errors import InputError
+from bskim_export.evaluate.macs import dense_macs, window_macs
 from bskim_export.runtime.asked import Asked
 from bskim_export.runtime.budget import Again
 from bskim_export.runtime.runner import Runner, WindowResult
@@ -29,6 +30,7 @@ class Tally:
     dropped: of these, those that were dropped after each layer
     batches, batched: batches that its windows ran in, and the windows of all of these
     seconds: of computing; of a batch, each window's share
+    macs, dense_macs: multiply-accumulates that were done, and those of the dense model on the same windows
     """
 
     windows: int = 0
@@ -39,9 +41,21 @@ class Tally:
     batches: int = 0
     batched: int = 0
     seconds: float = 0.0
+    macs: int = 0
+    dense_macs: int = 0
 
-    def note(self, window: Window, result: WindowResult) -> None:
-        """Count one window."""
+    def note(self, window: Window, result: WindowResult, asked: Asked, again: bool) -> None:
+        """Count one window.
+
+        Args:
+            asked: the question that it is of
+            again: it ran once more
+        """
+        answerer = asked.answerer.suited(asked.document)
+        layers = answerer.scored_layers
+        model = answerer.runner.model
+        self.macs += window_macs(model, result, window.unjudged_blocks, layers[:1] if asked.bounded and not again else layers)
+        self.dense_macs += 0 if again else dense_macs(model, len(window.input_ids))
         self.windows += 1
         self.positions += len(window.input_ids)
         self.left += result.left
@@ -131,8 +145,8 @@ class Job:
     def take(self, step: Step, result: WindowResult) -> tuple[list[Step], bool]:
         """Take in the result of a step. Returns steps that must run now because of it, and whether all is done."""
         with self._lock:
-            self.tally.note(step.window, result)
             asked = self.asked[step.question]
+            self.tally.note(step.window, result, asked, step.again is not None)
             if step.again is not None:
                 asked.note_again(step.again, result)
             else:

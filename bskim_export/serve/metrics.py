@@ -40,6 +40,8 @@ class Metrics:
         self._dropped = Counter(
             "bskim_blocks_dropped", "Passage blocks that were dropped after a layer.", ["bundle", "layer"], **own
         )
+        self._macs = Counter("bskim_macs", "Multiply-accumulates that were done.", ["bundle"], **own)
+        self._dense = Counter("bskim_dense_macs", "Those of the dense model on the same windows.", ["bundle"], **own)
         self._computing = Counter("bskim_computing_seconds", "Time spent running windows.", ["bundle"], **own)
 
     def answered(self, bundle: str, task: str, status: int, seconds: float) -> None:
@@ -53,6 +55,7 @@ class Metrics:
         for counter, name in (
             (self._windows, "windows"), (self._left, "left"), (self._positions, "positions"), (self._blocks, "blocks"),
             (self._batches, "batches"), (self._batched, "batched"), (self._computing, "seconds"),
+            (self._macs, "macs"), (self._dense, "dense_macs"),
         ):  # fmt: skip
             counter.labels(bundle).inc(tally[name])
         for layer, count in tally["dropped"].items():

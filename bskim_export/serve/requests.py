@@ -86,9 +86,14 @@ def _answers(qa: QAPipeline, call: Call, given: dict[str, Any], limits: Limits) 
     def finish() -> Any:
         found = [result_of(one, return_stats) for one in asked]
         lists = [one if isinstance(one, list) else [one] for one in found]
-        return lists if call.several else lists[0]
+        if call.several:
+            return lists
+        for answer in lists[0] if return_stats else ():
+            answer["stats"] = {**answer["stats"], "macs": job.tally.macs, "dense_macs": job.tally.dense_macs}
+        return lists[0]
 
-    return Job(asked, finish)
+    job = Job(asked, finish)
+    return job
 
 
 def _with_threshold(answerer: Answerer, threshold: float) -> Answerer:

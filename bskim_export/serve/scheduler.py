@@ -179,6 +179,9 @@ class Scheduler:
                     if not job.cancelled:
                         job.steps.extendleft(reversed(more))
                         self._changed.notify(len(more))
+            if done:
+                for asked in job.asked:
+                    asked.seconds = time.monotonic() - job.arrived
             outcome = job.finish() if done else None
         except Exception as error:
             self._end(job, None, error)

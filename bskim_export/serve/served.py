@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,9 @@ class ServedBundle:
         self._reloading = asyncio.Lock()
         self._generation = 0
         self._stamp: Stamp | None = None
+        self._failed: Stamp | None = None
+        self._patience = PATIENCE
+        self._retry_at = 0.0
         self._closed = False
         self.waiting = 0
         self.restarts = 0
@@ -131,15 +135,18 @@ class ServedBundle:
         """
         async with self._reloading:
             stamp = self._look()
-            if self._closed or stamp is None or (stamp == self._stamp and not always):
+            if self._closed or stamp is None or not (always or self._is_new(stamp)):
                 return False
-            self._stamp = stamp
             try:
                 started = await self._start_all(self._generation + 1)
             except BskimError as error:
                 self.failed_reloads += 1
+                self._patience = min(MOST_PATIENCE, 2 * self._patience) if stamp == self._failed else PATIENCE
+                self._failed = stamp
+                self._retry_at = time.monotonic() + self._patience
                 log.error("'%s' is not taken over: %s", self._served.path, error)
                 return False
+            self._stamp = stamp
             self._generation += 1
             old, self._workers = self._workers, started
             for worker in old:
@@ -148,6 +155,10 @@ class ServedBundle:
         await self._tell()
         log.info("'%s' was taken over.", self._served.path)
         return True
+
+    def _is_new(self, stamp: Stamp) -> bool:
+        """Return whether a bundle is not the open one, and was not refused just now."""
+        return stamp != self._stamp and (stamp != self._failed or time.monotonic() >= self._retry_at)
 
     async def watch(self, every: float) -> None:
         """Take over the bundle whenever it was replaced, until this is cancelled."""

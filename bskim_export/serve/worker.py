@@ -21,6 +21,7 @@ from bskim_export.errors import BskimError
 from bskim_export.runtime.pipeline import QAPipeline
 from bskim_export.serve.jobs import Job
 from bskim_export.serve.limits import BusyError, Limits
+from bskim_export.serve.logs import log_as_json
 from bskim_export.serve.requests import make_job
 from bskim_export.serve.scheduler import Scheduler
 from bskim_export.serve.wire import encode, kind_of
@@ -111,16 +112,12 @@ class Worker:
             self._send({"id": number, "result": outcome, "tally": asdict(job.tally)})
 
     def _refuse(self, number: int, error: Exception) -> None:
-        kind = kind_of(error)
-        if kind == "internal" and not isinstance(error, BskimError):
+        message = str(error)
+        if not isinstance(error, BskimError):
             log.error("A request failed.", exc_info=error)
+            message = "The request failed. The log of the service says why."
         seconds = {"seconds": error.seconds} if isinstance(error, BusyError) else {}
-        self._send({"id": number, "error": str(error), "kind": kind, **seconds})
-
-    def close(self) -> None:
-        """End once what runs is done; what waits is dropped."""
-        self._preparing.shutdown(cancel_futures=True)
-        self._scheduler.close()
+        self._send({"id": number, "error": message, "kind": kind_of(error), **seconds})
 
 
 def describe(qa: QAPipeline) -> dict[str, Any]:
@@ -148,13 +145,17 @@ def main() -> None:
     """Run a worker on the socket whose number is the program's argument."""
     # The front is told to end, and ends its workers: a terminal's Ctrl-C reaches both.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    log_as_json("warning")
     connection = socket.socket(fileno=int(sys.argv[1]))
     writing = Lock()
 
     def send(message: dict[str, Any]) -> None:
         data = encode(message)
-        with writing:
-            connection.sendall(data)
+        try:
+            with writing:
+                connection.sendall(data)
+        except OSError:  # the front is gone
+            os._exit(0)
 
     lines = connection.makefile("rb")
     opening = json.loads(next(lines))["open"]
@@ -169,11 +170,8 @@ def main() -> None:
         send({"fatal": str(error)})
         return
     send({"ready": describe(qa)})
-    try:
-        for line in lines:
-            worker.take(json.loads(line))
-    except (BrokenPipeError, ConnectionResetError):
-        pass
+    for line in lines:
+        worker.take(json.loads(line))
     os._exit(0)  # nobody is there for whom what runs could be finished
 
 
