@@ -25,9 +25,10 @@ demo: $(INSTALLED)
 	$(BIN)/bskim ask engines --file examples/passage.txt \
 	    --question "Who wrote down the storms and ships?"
 
-# Of both languages. Where the tests that need libbskim are skipped without it, here they are not.
+# Of both languages, and in a browser. Where the tests that need libbskim or Chromium are skipped without, here they are not.
 test: cpp
-	BSKIM_CPP=required $(BIN)/python -m pytest -n 2 --dist loadfile
+	scripts/dependencies.sh --install page
+	BSKIM_CPP=required BSKIM_PAGE=required $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Figures over a thousand questions, as the README quotes them, and runs of minutes.
 test-slow: $(INSTALLED)
@@ -55,18 +56,18 @@ attack: $(INSTALLED)
 
 # libbskim and its own tests, in build/cpp. Its ONNX Runtime and OpenVINO are those of .venv.
 cpp: $(INSTALLED) $(TINY)/manifest.json
-	scripts/cpp_dependencies.sh --install
+	scripts/dependencies.sh --install
 	cd cpp && $(call CPP_PRESET,release) && ctest --preset release
 
 # The same tests while the compiler's sanitizers watch: memory, then threads.
 cpp-sanitize: $(INSTALLED) $(TINY)/manifest.json
-	scripts/cpp_dependencies.sh --install
+	scripts/dependencies.sh --install
 	cd cpp && $(call CPP_PRESET,address) && ctest --preset address
 	cd cpp && $(call CPP_PRESET,thread) && ctest --preset thread
 
 # Goes on with what earlier runs found to be worth trying, in build/fuzz.
 cpp-fuzz: $(INSTALLED) $(TINY)/manifest.json
-	scripts/cpp_dependencies.sh --install build fuzz
+	scripts/dependencies.sh --install build fuzz
 	cd cpp && $(call CPP_PRESET,fuzz)
 	$(BIN)/python scripts/fuzz_seeds.py build/fuzz $(TINY)
 	for fuzzer in $(FUZZERS); do scripts/cpp_fuzz.sh $$fuzzer $(SECONDS) || exit 1; done

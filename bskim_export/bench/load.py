@@ -60,7 +60,8 @@ class Client:
     async def _post(self, path: str, body: bytes) -> tuple[int, bytes]:
         if self._reader is None or self._writer is None or self._writer.is_closing() or self._reader.at_eof():
             self._reader, self._writer = await asyncio.open_connection(self._host, self._port, limit=1 << 24)
-        head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+        head += f"Content-Length: {len(body)}\r\n\r\n"
         self._writer.write(head.encode("ascii") + body)
         lines = (await self._reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
         fields = dict(line.lower().split(b": ", 1) for line in lines[1:] if line)

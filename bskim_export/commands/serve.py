@@ -25,7 +25,7 @@ WATCH = 2.0
 @click.option("--timeout", type=Real(0.01), default=60.0, show_default=True, metavar="SECONDS", help="For each "
               "request; after it, 504.")  # fmt: skip
 @click.option("--max-wait", type=Real(0.001), default=5.0, show_default=True, metavar="SECONDS", help="A request that "
-              "would wait for longer is refused at once, with 429. Lower it to keep the slowest answers fast.")  # fmt: skip
+              "would wait longer is refused at once, with 429. Lower it to keep the slowest answers fast.")  # fmt: skip
 @click.option("--max-requests", type=Whole(min=1), default=512, show_default=True, help="That wait or run at once; "
               "beyond, 429.")  # fmt: skip
 @click.option("--max-body", type=Real(0.001), default=4.0, show_default=True, metavar="MB", help="Of a request; "
@@ -79,10 +79,9 @@ def main(
         max_requests=max_requests,
     )  # fmt: skip
     token = _read_token(token_file)
-    arguments = {
-        "threads": threads or (max(1, available_cores() // workers) if workers > 1 else None), "precision": precision, "backend": backend_name,
-        "threshold": threshold,
-    }  # fmt: skip
+    if threads is None and workers > 1:
+        threads = max(1, available_cores() // workers)
+    arguments = {"threads": threads, "precision": precision, "backend": backend_name, "threshold": threshold}
     named = {}
     for name, path in map(_split, bundles or ("engines",)):
         if name in named:

@@ -71,7 +71,12 @@ def main(bundle: Path, dataset: str, limit: int, repeats: int, max_wait: float, 
     rows = [
         ("p50, a question at a time (ms)", alone["service_p50"] * 1e3, alone["pipeline_p50"] * 1e3, alone["ratio"]),
         (f"questions a second, {CLIENTS} callers", capacity, many["pipeline_per_second"], many["ratio"]),
-        (f"p99 at {OVERLOAD:g}x of that, of those accepted (ms)", over["p99"] * 1e3, over["quiet_p99"] * 1e3, over["ratio"]),
+        (
+            f"p99 at {OVERLOAD:g}x of that, of those accepted (ms)",
+            over["p99"] * 1e3,
+            over["quiet_p99"] * 1e3,
+            over["ratio"],
+        ),
         ("p99 beside a document (ms)", document["p99"] * 1e3, document["quiet_p99"] * 1e3, document["ratio"]),
     ]
     for name, own, other, ratio in rows:
@@ -172,10 +177,10 @@ def _document(url: str, questions: Any, capacity: float, advance: Any) -> dict[s
 
     words = " ".join(dict.fromkeys(q.context for q in load_squad())).split(" ")
     text = " ".join((words * -(-DOCUMENT_WORDS // len(words)))[:DOCUMENT_WORDS])
-    long = body_of(Question("long", "Which NFL team represented the AFC at Super Bowl 50?", text, ()))
+    long = body_of(Question("long", "Which NFL team represented the AFC at Super Bowl 50?", text, (), ()))
     bodies = [body_of(one) for one in questions]
 
-    async def beside() -> tuple[list[Reply], int]:
+    async def beside() -> "tuple[list[Reply], int]":
         done = 0
 
         async def read() -> None:

@@ -1,10 +1,10 @@
 """The HTTP service: two contracts, and what those who run it look at.
 
-    POST /                          Hugging Face's question-answering task; /models/{name} for one of several bundles
-    POST /highlight                 the sentences that matter; /models/{name}/highlight
-    /v2/...                         KServe's Open Inference Protocol; see kserve.py
-    GET  /healthz /readyz /info /metrics
-    GET  /                          the page
+POST /                          Hugging Face's question-answering task; /models/{name} for one of several bundles
+POST /highlight                 the sentences that matter; /models/{name}/highlight
+/v2/...                         KServe's Open Inference Protocol; see kserve.py
+GET  /healthz /readyz /info /metrics
+GET  /                          the page
 """
 
 import hmac

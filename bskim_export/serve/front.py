@@ -143,7 +143,9 @@ class Front:
                 return working.result()
             if listening in done:
                 raise StatusError(GONE, "The caller hung up.")
-            raise StatusError(504, f"There was no answer within {self.limits.timeout:g} seconds. Ask for less, or later.")
+            raise StatusError(
+                504, f"There was no answer within {self.limits.timeout:g} seconds. Ask for less, or later."
+            )
         except StatusError:
             raise
         except BusyError as error:

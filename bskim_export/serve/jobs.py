@@ -1,4 +1,4 @@
-"""What one request asks, as windows that may run in any company: each is a step, and what comes back is put in order."""
+"""What one request asks, as windows that run in any company: each is a step, and what comes back is put in order."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -54,7 +54,8 @@ class Tally:
         answerer = asked.answerer.suited(asked.document)
         layers = answerer.scored_layers
         model = answerer.runner.model
-        self.macs += window_macs(model, result, window.unjudged_blocks, layers[:1] if asked.bounded and not again else layers)
+        ran = layers[:1] if asked.bounded and not again else layers
+        self.macs += window_macs(model, result, window.unjudged_blocks, ran)
         self.dense_macs += 0 if again else dense_macs(model, len(window.input_ids))
         self.windows += 1
         self.positions += len(window.input_ids)

@@ -107,7 +107,7 @@ def _read_texts(name: str, tensor: Mapping[str, Any], binary: bytes) -> tuple[li
         texts = _unpack(name, binary[:size])
         binary = binary[size:]
     if len(texts) != prod(shape):
-        raise StatusError(400, f"The input '{name}' has {len(texts)} strings, but the shape {str(shape):.60}.")
+        raise StatusError(400, f"The input '{name}' has {len(texts)} strings, but the shape {shape!s:.60}.")
     return texts, binary
 
 

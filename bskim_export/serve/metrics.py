@@ -24,25 +24,26 @@ class Metrics:
     def __init__(self, bundles: "Mapping[str, ServedBundle]"):
         self._registry = CollectorRegistry()
         self._registry.register(_Bundles(bundles))
-        own = {"registry": self._registry}
-        labels = ["bundle", "task"]
-        self._requests = Counter("bskim_requests", "Requests, by status code.", [*labels, "code"], **own)
+        self._requests = self._counter("requests", "Requests, by status code.", "task", "code")
         self._seconds = Histogram(
-            "bskim_request_seconds", "From the end of a request to its answer, of those that got one.", labels,
-            buckets=SECONDS, **own,
+            "bskim_request_seconds", "From the end of a request to its answer, of those that got one.",
+            ["bundle", "task"], registry=self._registry, buckets=SECONDS,
         )  # fmt: skip
-        self._windows = Counter("bskim_windows", "Windows that ran.", ["bundle"], **own)
-        self._left = Counter("bskim_windows_left", "Windows that left before the last layer.", ["bundle"], **own)
-        self._positions = Counter("bskim_positions", "Positions of the windows that ran.", ["bundle"], **own)
-        self._batches = Counter("bskim_batches", "Batches of windows.", ["bundle"], **own)
-        self._batched = Counter("bskim_batched_windows", "Windows of these batches.", ["bundle"], **own)
-        self._blocks = Counter("bskim_blocks", "Passage blocks of the windows that ran.", ["bundle"], **own)
-        self._dropped = Counter(
-            "bskim_blocks_dropped", "Passage blocks that were dropped after a layer.", ["bundle", "layer"], **own
-        )
-        self._macs = Counter("bskim_macs", "Multiply-accumulates that were done.", ["bundle"], **own)
-        self._dense = Counter("bskim_dense_macs", "Those of the dense model on the same windows.", ["bundle"], **own)
-        self._computing = Counter("bskim_computing_seconds", "Time spent running windows.", ["bundle"], **own)
+        self._tallied = {
+            "windows": self._counter("windows", "Windows that ran."),
+            "left": self._counter("windows_left", "Windows that left before the last layer."),
+            "positions": self._counter("positions", "Positions of the windows that ran."),
+            "blocks": self._counter("blocks", "Passage blocks of the windows that ran."),
+            "batches": self._counter("batches", "Batches of windows."),
+            "batched": self._counter("batched_windows", "Windows of these batches."),
+            "macs": self._counter("macs", "Multiply-accumulates that were done."),
+            "dense_macs": self._counter("dense_macs", "Those of the dense model on the same windows."),
+            "seconds": self._counter("computing_seconds", "Time spent running windows."),
+        }
+        self._dropped = self._counter("blocks_dropped", "Passage blocks that were dropped after a layer.", "layer")
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"bskim_{name}", text, ["bundle", *labels], registry=self._registry)
 
     def answered(self, bundle: str, task: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -52,11 +53,7 @@ class Metrics:
 
     def ran(self, bundle: str, tally: Mapping[str, Any]) -> None:
         """Count what was run for a request; see `jobs.Tally`."""
-        for counter, name in (
-            (self._windows, "windows"), (self._left, "left"), (self._positions, "positions"), (self._blocks, "blocks"),
-            (self._batches, "batches"), (self._batched, "batched"), (self._computing, "seconds"),
-            (self._macs, "macs"), (self._dense, "dense_macs"),
-        ):  # fmt: skip
+        for name, counter in self._tallied.items():
             counter.labels(bundle).inc(tally[name])
         for layer, count in tally["dropped"].items():
             self._dropped.labels(bundle, layer).inc(count)

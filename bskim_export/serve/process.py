@@ -65,11 +65,13 @@ class Process:
             line = await self._reader.readline()
         except ConnectionError:
             line = b""
-        first = json.loads(line) if line else {"fatal": f"The worker ended with status {await self._process.wait()}."}
+        first: dict[str, Any] = (
+            json.loads(line) if line else {"fatal": f"The worker ended with status {await self._process.wait()}."}
+        )
         if "fatal" in first:
             await self._end()
             raise BskimError(first["fatal"])
-        self.info = first["ready"] | {"pid": self._process.pid}
+        self.info = {**first["ready"], "pid": self._process.pid}
         self.alive = True
         self._reading = asyncio.create_task(self._read())
 

@@ -84,7 +84,7 @@ def _answers(qa: QAPipeline, call: Call, given: dict[str, Any], limits: Limits) 
         raise InputError("There are no questions: the list is empty.")
 
     def finish() -> Any:
-        found = [result_of(one, return_stats) for one in asked]
+        found: list[Any] = [result_of(one, return_stats) for one in asked]
         lists = [one if isinstance(one, list) else [one] for one in found]
         if call.several:
             return lists
@@ -131,4 +131,3 @@ def _check_sizes(inputs: Any, limits: Limits) -> None:
             raise TooLargeError(
                 f"A question has {len(passages)} passages; this service takes {limits.max_passages} at most."
             )
-

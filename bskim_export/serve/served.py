@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path

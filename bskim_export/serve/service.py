@@ -81,7 +81,8 @@ async def _serve(front: Front, app: ASGIApp, bound: socket.socket, watch: float,
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
         config = uvicorn.Config(
             app, http=timed(front.limits.body_timeout + SLACK), lifespan="off", access_log=False, log_config=None,
-            backlog=BACKLOG, server_header=False, timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=int(patience) + 1,
+            backlog=BACKLOG, server_header=False, timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=int(patience) + 1,
         )  # fmt: skip
         server = _Server(config, ready)
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -14,7 +14,7 @@ if(BSKIM_WITH_ONNXRUNTIME)
     string(APPEND WHY_NONE "\n  ONNX Runtime: ${ONNXRuntime_WHY_NOT}. On Debian 13 or later: apt-get install \
 libonnxruntime-dev. Elsewhere unpack an archive that upstream releases, and set ONNXRUNTIME_ROOT; or set \
 ONNXRUNTIME_INCLUDE_DIR and ONNXRUNTIME_LIBRARY. With the Python package's library, set BSKIM_PYTHON: \
-scripts/cpp_dependencies.sh --install gets the headers that it lacks.")
+scripts/dependencies.sh --install gets the headers that it lacks.")
   endif()
 endif()
 

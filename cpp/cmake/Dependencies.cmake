@@ -18,6 +18,6 @@ if(BSKIM_TESTS)
 endif()
 if(MISSING)
   message(FATAL_ERROR "Libraries are missing. On Debian and Ubuntu they are in:${MISSING}\n"
-                      "scripts/cpp_dependencies.sh --install installs them there.")
+                      "scripts/dependencies.sh --install installs them there.")
 endif()
 find_package(Threads REQUIRED)

@@ -108,7 +108,9 @@ def test_what_cannot_be_meant_is_refused(qa, inputs, parameters, message):
     assert message in str(refusal.value)
 
 
-@pytest.mark.parametrize("parameters", [{"language": 5}, {"keep": "half"}, {"keep": 2}, {"threshold": []}, {"top_k": 1}])
+@pytest.mark.parametrize(
+    "parameters", [{"language": 5}, {"keep": "half"}, {"keep": 2}, {"threshold": []}, {"top_k": 1}]
+)
 def test_highlights_refuse_too(qa, parameters):
     with pytest.raises(BskimError):
         make_job(qa, "highlight", ADA, parameters, Limits()).finish()
@@ -118,7 +120,7 @@ def test_highlights_refuse_too(qa, parameters):
 
 def test_more_than_the_service_allows_is_refused_by_its_size(qa):
     limits = Limits(max_questions=2, max_passages=3, max_windows=2)
-    with pytest.raises(TooLargeError, match="There are 3 questions .* takes 2"):
+    with pytest.raises(TooLargeError, match=r"There are 3 questions .* takes 2"):
         make_job(qa, "answer", [ADA] * 3, {}, limits)
     with pytest.raises(TooLargeError, match="has 4 passages; this service takes 3"):
         make_job(qa, "answer", {"question": "Who?", "passages": ["a"] * 4}, {}, limits)

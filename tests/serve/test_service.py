@@ -59,13 +59,13 @@ def test_tritonclient_is_a_client(service, qa, squad, binary):
         texts = np.array([getattr(one, name).encode() for one in questions], dtype=object)
         inputs.append(tritonclient.http.InferInput(name, [len(texts)], "BYTES"))
         inputs[-1].set_data_from_numpy(texts, binary_data=binary)
-    outputs = [
-        tritonclient.http.InferRequestedOutput(one["name"], binary_data=binary) for one in metadata["outputs"]
-    ]
+    outputs = [tritonclient.http.InferRequestedOutput(one["name"], binary_data=binary) for one in metadata["outputs"]]
     found = client.infer("qa", inputs, model_version=metadata["versions"][0], outputs=outputs, parameters={"top_k": 2})
     expected = qa.run(data=[{"question": q.question, "context": q.context} for q in questions], top_k=2)
     answers = found.as_numpy("answer").tolist()
-    assert [[t.decode() if binary else t for t in row] for row in answers] == [[a["answer"] for a in e] for e in expected]
+    assert [[t.decode() if binary else t for t in row] for row in answers] == [
+        [a["answer"] for a in e] for e in expected
+    ]
     assert found.as_numpy("start").tolist() == [[a["start"] for a in e] for e in expected]
     assert found.as_numpy("score") == pytest.approx(np.array([[a["score"] for a in e] for e in expected]))
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What compiling libbskim needs from the system.
+# What compiling libbskim, and testing the page of the service, need from the system.
 #
-#   scripts/cpp_dependencies.sh [GROUP...]             say what is missing, and the command that installs it
-#   scripts/cpp_dependencies.sh --install [GROUP...]   install it: as root, or by a sudo that asks for no password
-#   scripts/cpp_dependencies.sh --install-all          the same of all groups
+#   scripts/dependencies.sh [GROUP...]             say what is missing, and the command that installs it
+#   scripts/dependencies.sh --install [GROUP...]   install it: as root, or by a sudo that asks for no password
+#   scripts/dependencies.sh --install-all          the same of all groups
 #
-# Groups: build (the default) and fuzz (clang). Exits with 1 if something is still missing.
+# Groups: build (the default), fuzz (clang) and page (a browser). Exits with 1 if something is still missing.
 #
 # Debian 12 has no headers of ONNX Runtime. There they are those of Debian 13, unpacked into build/onnxruntime-headers;
 # the library is that of the Python package.
@@ -56,6 +56,10 @@ missing_of() {
     fuzz)
         has_command clang || echo clang
         has_fuzzer || echo libclang-rt
+        ;;
+    page)
+        has_command chromium || echo chromium
+        has_command chromedriver || echo chromium-driver
         ;;
     esac
 }
@@ -136,10 +140,10 @@ main() {
     for argument in "$@"; do
         case $argument in
         --install) wanted=yes ;;
-        --install-all) wanted=yes groups=(build fuzz) ;;
-        build | fuzz) groups+=("$argument") ;;
+        --install-all) wanted=yes groups=(build fuzz page) ;;
+        build | fuzz | page) groups+=("$argument") ;;
         *)
-            say "There is no group '$argument'. Groups: build, fuzz."
+            say "There is no group '$argument'. Groups: build, fuzz, page."
             return 2
             ;;
         esac
@@ -158,7 +162,7 @@ main() {
 
     say "Missing, by the names of Debian's packages: ${missing[*]}"
     if has_command apt-get; then
-        say "Install them as root: scripts/cpp_dependencies.sh --install ${groups[*]}"
+        say "Install them as root: scripts/dependencies.sh --install ${groups[*]}"
     else
         say "Install them as your system does it. $HEADERS_PACKAGE is ONNX Runtime with its headers: or unpack an archive" \
             "that its project releases, and set ONNXRUNTIME_ROOT to the folder."
