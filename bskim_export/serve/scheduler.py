@@ -1,7 +1,7 @@
 """Which window runs next: those of many requests share the cores, and a long document does not stall a short question.
 
-Each request has a rank: the time it arrived, plus the computing it got, times `SHARE`. The lowest rank runs next. A
-question of one window that arrives while a document runs has the lower rank at once, and waits for no more than the
+Each request has a rank: the time it arrived, plus the computing it got beyond a little, times `SHARE`. The lowest rank runs
+next. A question of one window that arrives while a document runs has the lower rank at once, and waits for no more than the
 windows that run already. Under a steady load of short questions a document still gets the `SHARE`-th part of a core's
 time, since its rank stands still while time goes on: nothing starves.
 """
@@ -20,6 +20,9 @@ log = logging.getLogger("bskim_export")
 
 SHARE = 4.0
 """A request that needs much gets this part of a core at least: 1 / SHARE."""
+
+FREE = 0.12
+"""Seconds of computing that raise no rank: questions of a few windows are no documents."""
 
 MOST_POSITIONS = 3072
 """Positions of a batch, on backends that run batches: eight windows of 384."""
@@ -86,7 +89,7 @@ class Scheduler:
             begin = end = 0.0
             for job in self._jobs:
                 left = job.positions * self._seconds_per_position
-                behind = now - job.arrived - SHARE * job.work
+                behind = now - _rank(job)
                 step = largest * self._seconds_per_position
                 begin += min(left, max(0.0, behind / SHARE + step))
                 end += min(left, max(0.0, behind / SHARE + own + step))
@@ -123,7 +126,7 @@ class Scheduler:
 
     def _choose(self) -> list[Step]:
         """Return the steps that run next: one, or a batch of those of its kind that are next in rank."""
-        ranked = sorted((job for job in self._jobs if job.steps), key=lambda job: job.arrived + SHARE * job.work)
+        ranked = sorted((job for job in self._jobs if job.steps), key=_rank)
         chosen = [self._charge(ranked[0])]
         if self._runner.alone:
             return chosen
@@ -197,3 +200,7 @@ class Scheduler:
                 self._jobs.remove(job)
         if known:
             self._done(job, outcome, error)
+
+
+def _rank(job: Job) -> float:
+    return job.arrived + SHARE * max(0.0, job.work - FREE)
