@@ -24,10 +24,11 @@ from bskim_export.bundle.evidence import (
     own_evidence,
     with_calibration,
 )
+from bskim_export.bundle.hub import fetch, is_hub_name
 from bskim_export.bundle.integrity import RECOPY, find_fault, hash_file, read_small, stamp_files
 from bskim_export.bundle.manifest import EngineSet, Manifest, Model
 from bskim_export.bundle.manifest_file import LARGEST_MANIFEST, MANIFEST, decode, encode, require_seal
-from bskim_export.errors import BundleError, only_own_errors
+from bskim_export.errors import BundleError, InputError, only_own_errors
 
 REPORT = "report.json"
 
@@ -54,16 +55,21 @@ class Bundle:
 
     @classmethod
     @only_own_errors
-    def open(cls, folder: str | Path, *, verify: bool = True) -> "Bundle":
-        """Open the bundle in `folder`.
+    def open(cls, folder: str | Path, *, verify: bool = True, revision: str | None = None) -> "Bundle":
+        """Open the bundle in `folder`, or of that name on the Hugging Face Hub; see `hub`.
 
         Args:
             verify: read every file and compare its SHA-256 with the manifest's; without it only manifest.json is read
+            revision: of a bundle on the Hub: a branch, a tag or a commit
 
         Raises:
             BundleError: there is no bundle, it is of another format version, a field is missing, wrong or was edited,
                 or a file is missing or not what export wrote. The message names file and field.
         """
+        if is_hub_name(str(folder)):
+            folder = fetch(str(folder), revision)
+        elif revision is not None:
+            raise InputError(f"A revision is of a bundle on the Hub, like 'user/repo'; '{folder}' is a path.")
         named = Path(folder)
         try:
             resolved = named.resolve()

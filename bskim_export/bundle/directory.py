@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def check_target(target: Path) -> None:
 
 
 @contextmanager
-def atomic_directory(target: Path) -> Iterator[Path]:
+def atomic_directory(target: Path, check: Callable[[Path], None] = check_target) -> Iterator[Path]:
     """Yield an empty directory that takes the place of `target` if the block ends without an exception.
 
     Whatever happens, the old directory is there or the new one, never a mixture: they change places by renaming. Of
@@ -56,17 +56,20 @@ def atomic_directory(target: Path) -> Iterator[Path]:
     A mount point, as a container's volume is one, cannot be renamed. What is in it changes places instead, the manifest
     last: for some milliseconds there is no bundle, and after a kill just then the next export puts the old one back.
 
+    Args:
+        check: raises if what is at `target` may not be replaced; asked before and after the block
+
     Raises:
         BundleError: `target` is something else than a bundle, or its place cannot be written to.
     """
-    check_target(target)
+    check(target)
     target = Path(os.path.realpath(target))
     inside = is_mount_point(target)
     home = target if inside else target.parent
     partial, lock = _make(home, target)
     try:
         yield partial
-        check_target(target)
+        check(target)
         _keep_modes(partial, target)
         if inside:
             _swap_contents(partial, target)

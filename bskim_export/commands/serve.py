@@ -66,6 +66,7 @@ def main(
         import uvicorn  # noqa: F401
     from bskim_export.backends.base import available_cores
     from bskim_export.bundle.bundle import Bundle
+    from bskim_export.bundle.hub import is_hub_name
     from bskim_export.serve.app import make_app
     from bskim_export.serve.front import Front
     from bskim_export.serve.limits import Limits
@@ -86,8 +87,9 @@ def main(
     for name, path in map(_split, bundles or ("engines",)):
         if name in named:
             raise InputError(f"Two bundles are named '{name}'. Name them, as in new={path}.")
-        Bundle.open(path, verify=False)  # what is wrong with its name shows before anything starts
-        named[name] = ServedBundle(name, Served(path, arguments, workers), limits)
+        opened = Bundle.open(path, verify=False)  # what is wrong with its name shows before anything starts
+        served = opened.folder if is_hub_name(path) else Path(path).absolute()
+        named[name] = ServedBundle(name, Served(served, arguments, workers), limits)
     metrics = Metrics(named)
     front = Front(named, limits, metrics)
     bound = bind(host, port)
@@ -96,14 +98,14 @@ def main(
     run(front, make_app(front, token), bound, WATCH, lambda: click.echo(f"Listening on {at} for {', '.join(named)}."))
 
 
-def _split(text: str) -> tuple[str, Path]:
-    """Return the name and the path of NAME=BUNDLE; without a name, that of the directory."""
+def _split(text: str) -> tuple[str, str]:
+    """Return the name and the path of NAME=BUNDLE; without a name, that of the directory or of the repository."""
     name, equals, path = text.partition("=")
     if not equals or "/" in name:
         name, path = Path(text).absolute().name, text
     if not name or not path or "\0" in path:
         raise InputError(f"'{text}' names no bundle. Pass a directory, or NAME=DIRECTORY.")
-    return name, Path(path).absolute()
+    return name, path
 
 
 def _read_token(path: Path | None) -> str | None:

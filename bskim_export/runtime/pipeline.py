@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, Unpack, overload
 
 from bskim_export.backends.base import Backend
 from bskim_export.bundle.bundle import Bundle
+from bskim_export.bundle.hub import is_hub_name
 from bskim_export.errors import InputError, only_own_errors
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.arguments import parse_call
@@ -40,7 +41,7 @@ class QAPipeline(Pruning):
     A pipeline pickles as its path and arguments, and opens its bundle anew where it arrives.
 
     Args:
-        bundle: the directory that bskim-export wrote, or a Bundle that is open
+        bundle: the directory that bskim-export wrote, a Bundle that is open, or "user/repo" on the Hugging Face Hub
         threads: threads for one operator; default: the cores this process may use
         batch_size: windows that run together; answers do not depend on it
         threshold: 0 (the dense model) to 1, for every layer; default: the bundle's own thresholds, of the predictors
@@ -49,6 +50,7 @@ class QAPipeline(Pruning):
             for, if that runs here, else what `bskim-export --for cpu` measured to be fastest, else ONNX Runtime
         precision: the one that a backend of that name computes in, where it has several
         max_concurrency: calls that run at once at most; others wait. Each needs memory of its own
+        revision: of a bundle on the Hub: a branch, a tag or a commit
 
     Attributes:
         bundle: the open bundle
@@ -78,14 +80,17 @@ class QAPipeline(Pruning):
         backend: str | Backend | None = None,
         precision: str = "fp32",
         max_concurrency: int | None = None,
+        revision: str | None = None,
     ):
         by_threshold = None if threshold is None else check_threshold(threshold)
         self._limit = None if max_concurrency is None else check_count(1, "max_concurrency", max_concurrency)
         self._turn = nullcontext() if self._limit is None else BoundedSemaphore(self._limit)
         self._closed = False
-        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-        # Where a link leads may have changed when it is opened anew; a Bundle is that directory, wherever links lead.
-        self._path = str(self.bundle.folder if isinstance(bundle, Bundle) else Path(bundle).absolute())
+        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle, revision=revision)
+        # Where a link leads may have changed when it is opened anew; a Bundle is that directory, wherever links lead,
+        # and a name on the Hub stands for the commit that was fetched.
+        of_one = isinstance(bundle, Bundle) or is_hub_name(str(bundle))
+        self._path = str(self.bundle.folder if of_one else Path(str(bundle)).absolute())
         self._threshold = by_threshold
         self._batch_size = batch_size
         self.options()  # refuses a batch size that cannot be used, before anything is loaded
