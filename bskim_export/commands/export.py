@@ -10,7 +10,7 @@ import click
 from bskim_export.commands.common import command, needs_extra, parse_capability, parse_numbers, progress_bar
 from bskim_export.commands.export_for import TIMED_QUESTIONS, check_target_options, show_trials
 from bskim_export.commands.terminal import busy, console, note
-from bskim_export.commands.types import Named, Real, Whole
+from bskim_export.commands.types import Named, OutputFolder, Real, Whole
 from bskim_export.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ def list_backends(context: click.Context, parameter: click.Parameter, wanted: bo
               "of them.  [default: of the GPU at hand]")  # fmt: skip
 @click.option("--max-batch", type=Whole(min=1), default=8, show_default=True, help="Windows that may run "
               "together in compiled engines.")  # fmt: skip
+@click.option("--triton", type=OutputFolder(), metavar="DIR", help="Also copy the bundle into DIR, a model repository "
+              "of the Triton Inference Server, as a model that has the name of --out.")  # fmt: skip
 @click.option("--list-backends", is_flag=True, is_eager=True, expose_value=False, callback=list_backends,
               help="Say which backends are installed, and how to get the others, and exit.")  # fmt: skip
 def main(
@@ -123,6 +125,7 @@ def main(
     backend_name: str | None,
     compute_capability: str | None,
     max_batch: int,
+    triton: Path | None,
 ) -> None:
     """Split MODEL into stages and skim predictors, export them to ONNX, and measure their parity with PyTorch.
 
@@ -147,6 +150,7 @@ def main(
         from bskim_export.export.int8.recipe import Int8Calibration, load_int8_recipe
         from bskim_export.export.parity import limits_for
         from bskim_export.export.single.standalone import check_standalone, export_standalone
+        from bskim_export.export.triton_repository import check_triton_target, write_triton_repository
     from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 
     from bskim_export.bundle.directory import check_target
@@ -156,9 +160,13 @@ def main(
 
     if layout == "single" and (precision not in (None, "fp32") or backend_name):
         raise InputError("--layout single writes fp32, for any runtime: pass neither --precision nor --backend.")
+    if layout == "single" and triton:
+        raise InputError("--triton copies a bundle: pass no --layout single with it.")
     precisions = [precision] if precision else ["fp32", "int8"] if target else ["fp32"]
     check_target_options(target, dataset, limit, layout, backend_name, precisions)
     (check_standalone if layout == "single" else check_target)(out)
+    if triton:
+        check_triton_target(out, triton)
     # With --for, they are the limits of whatever is tried below fp32.
     limits = limits_for("bf16" if target else precisions[0], max_block_change, max_answer_change, max_f1_drop)
     if compute_capability and not backend_name:
@@ -212,6 +220,8 @@ def main(
     )
     if not isinstance(found, list):
         _show_parity(found, precisions[0])
+    if triton:
+        console.print(f"Wrote {write_triton_repository(out, triton)}: a model of Triton's Python backend.")
     if not layers:
         console.print(
             "The model has no skim predictors, so this bundle is dense: every block is computed. To add predictors "
