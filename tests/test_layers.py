@@ -10,13 +10,13 @@ PACKAGE = Path(__file__).parents[1] / "bskim_export"
 RANK = {
     "errors": 0, "locks": 0, "atomic": 1, "blocks": 1, "recipe_files": 1, "recipes": 1, "plugins": 1, "bundle": 2,
     "data": 3,
-    "backends": 3, "model": 3, "checkpoint": 4, "runtime": 4, "evaluate": 5, "training": 6, "export": 7, "bench": 7,
-    "calibrate": 7, "commands": 8,
+    "backends": 3, "model": 3, "checkpoint": 4, "runtime": 4, "evaluate": 5, "integrations": 5, "training": 6,
+    "export": 7, "mapping": 7, "bench": 7, "calibrate": 7, "serve": 7, "commands": 8,
 }  # fmt: skip
 """The lower number is the lower layer; rooms of one number may not import each other."""
 TORCH_FREE = (
     "errors", "locks", "atomic", "blocks", "recipe_files", "recipes", "bundle", "data", "backends", "runtime",
-    "evaluate", "calibrate", "bench",
+    "evaluate", "calibrate", "bench", "serve", "mapping",
 )  # fmt: skip
 HEAVY = ("torch", "transformers", "onnx", "onnx_ir", "triton")
 ABOUT_TORCH = {

@@ -28,9 +28,9 @@ def bundle_card(name: str, manifest: Manifest, report: Mapping[str, Any]) -> str
     parts = [
         _FRONT,
         f"# {name.split('/')[-1]}\n",
-        "A bundle of bskim-export: a question-answering model that skips what does not matter, as ONNX graphs, weights, "
-        "tokenizer and thresholds. It runs without PyTorch.\n",
-        f"```python\nfrom bskim_export import QAPipeline\n\nqa = QAPipeline(\"{name}\")\n"
+        "A bundle of bskim-export: a question-answering model that skips what does not matter, as ONNX graphs, "
+        "weights, tokenizer and thresholds. It runs without PyTorch.\n",
+        f'```python\nfrom bskim_export import QAPipeline\n\nqa = QAPipeline("{name}")\n'
         'qa(question="Who wrote it?", context="It was written by Ada Lovelace in 1843.")\n```\n',
         _table(("what", "value"), rows),
         "## Evidence\n",
@@ -50,8 +50,8 @@ def model_card(name: str) -> str:
         [
             _FRONT.replace("- onnx\n", ""),
             f"# {name.split('/')[-1]}\n",
-            "A question-answering model with Block-Skim predictors, whose thresholds are in config.json. transformers loads "
-            "it as a plain model, which answers as the dense one does. To let it skim, export it:\n",
+            "A question-answering model with Block-Skim predictors, whose thresholds are in config.json. transformers "
+            "loads it as a plain model, which answers as the dense one does. To let it skim, export it:\n",
             f"    bskim-export {name} --out engines/\n    bskim-bench engines/ --dataset squad\n",
         ]
     )

@@ -88,7 +88,7 @@ def push(folder: Path, name: str, files: Iterable[str], card: str, private: bool
     except BskimError:
         raise
     except Exception as error:
-        raise OutputError(f"The Hugging Face Hub did not take '{name}' ({_reason(error)}). Nothing was changed.") from None
+        raise OutputError(f"The Hugging Face Hub did not take '{name}' ({_reason(error)}).") from None
 
 
 def _reason(error: Exception) -> str:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
               help="Take the thresholds of this bundle, once bskim-calibrate has chosen them.")  # fmt: skip
 @click.option("--half", is_flag=True, help="Store weights as fp16: half the size.")
 def main(model: str, folder: Path | None, push: str | None, private: bool, bundle: Path | None, half: bool) -> None:
-    """Write MODEL as the Hugging Face directory FOLDER, to be shared: safetensors, config.json and tokenizer.json. Or send
-    it to the Hub; MODEL may be a bundle then, whose card holds its evidence.
+    """Write MODEL as the Hugging Face directory FOLDER, to be shared: safetensors, config.json and tokenizer.json. Or
+    send it to the Hub; MODEL may be a bundle then, whose card holds its evidence.
 
     Whoever exports it gets the thresholds with it. transformers loads it as a plain question-answering model. FOLDER is
     new or empty, or holds a model that this command wrote.

@@ -35,8 +35,8 @@ PREPARING = 2
 
 
 class Unlocked:
-    """A tokenizer whose `encode` lets other threads run meanwhile. The library's own holds the interpreter's lock, for a
-    third of a second where a text has 100,000 words; its `encode_batch` does not.
+    """A tokenizer whose `encode` lets other threads run meanwhile. The library's own holds the interpreter's lock, for
+    a third of a second where a text has 100,000 words; its `encode_batch` does not.
 
     Args:
         tokenizer: the tokenizer

@@ -117,11 +117,14 @@ async def run_hostile(
     differ = 0
     memory: list[tuple[float, float]] = []
 
+    async def pause(seconds: float) -> None:
+        await asyncio.sleep(min(seconds, max(0.0, end - time.monotonic())))
+
     async def call(number: int) -> None:
         nonlocal differ
         draw = random.Random(number)
         client = Client(url)
-        await asyncio.sleep(draw.random() * connections / rate)
+        await pause(draw.random() * connections / rate)
         while time.monotonic() < end:
             if draw.random() < HOSTILE:
                 hostile[await be_hostile(url, draw)] += 1
@@ -135,7 +138,7 @@ async def run_hostile(
                 statuses[reply.status] += 1
                 if reply.status == 200 and json.loads(reply.body) != expected[one.id]:
                     differ += 1
-            await asyncio.sleep(draw.expovariate(rate / connections))
+            await pause(draw.expovariate(rate / connections))
         client.close()
 
     async def watch() -> None:

@@ -91,7 +91,8 @@ def test_characters_beyond_the_basic_plane_keep_their_places(page, minilm_bundle
     passage = "😀😀 It rained. 𝒜da Lovelace 😀 wrote the notes in 1843. 中文 " + PASSAGE
     ask(page, "When were the notes written?", passage)
     expected = QAPipeline(minilm_bundle).run("When were the notes written?", passage)
-    assert "".join(one.get_property("textContent") for one in page.find_elements(By.TAG_NAME, "mark")) == expected["answer"]
+    marked = "".join(one.get_property("textContent") for one in page.find_elements(By.TAG_NAME, "mark"))
+    assert marked == expected["answer"]
     assert find(page, "passage").get_property("textContent") == passage
 
 
@@ -112,9 +113,7 @@ def test_what_the_service_refuses_is_said(page):
 def test_a_file_is_read(page, tmp_path):
     (tmp_path / "text.txt").write_text("Ada read a file. Ünïcode.", encoding="utf-8")
     find(page, "file").send_keys(str(tmp_path / "text.txt"))
-    WebDriverWait(page, 10).until(
-        lambda _: find(page, "context").get_attribute("value") == "Ada read a file. Ünïcode."
-    )
+    WebDriverWait(page, 10).until(lambda _: find(page, "context").get_attribute("value") == "Ada read a file. Ünïcode.")
 
 
 def test_a_phone_in_the_dark(page):
