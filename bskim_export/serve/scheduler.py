@@ -2,8 +2,8 @@
 
 Each request has a rank: the time it arrived, plus the computing it got beyond a little, times `SHARE`. The lowest rank
 runs next. A question of one window that arrives while a document runs has the lower rank at once, and waits for no more
-than the windows that run already. Under a steady load of short questions a document still gets the `SHARE`-th part of a core's
-time, since its rank stands still while time goes on: nothing starves.
+than the windows that run already. Under a steady load of short questions a document still gets the `SHARE`-th part of a
+core's time, since its rank stands still while time goes on: nothing starves.
 """
 
 import logging
