@@ -191,3 +191,20 @@ def broken_package(tmp_path, monkeypatch):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
     return put
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser without a window."""
+    from selenium import webdriver
+
+    paths = shutil.which("chromium"), shutil.which("chromedriver")
+    if not all(paths) and os.environ.get("BSKIM_PAGE") != "required":
+        pytest.skip("There is no chromium; `scripts/dependencies.sh --install page` brings it.")
+    options = webdriver.ChromeOptions()
+    options.binary_location = paths[0]
+    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(paths[1]))
+    yield driver
+    driver.quit()

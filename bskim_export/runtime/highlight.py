@@ -98,8 +98,15 @@ class Highlighter:
         self._texts: list[str] = []
         self.asked = Asked(answerer, question, _noted(passages, self._texts), joint=True, judge=True)
 
+    def run(self) -> Highlights:
+        """Run the question, and return the sentences that matter. Raises InputError, as `QAPipeline.highlight` does."""
+        (outcome,) = ask_all(self.asked.answerer, [self.asked])
+        if isinstance(outcome, InputError):
+            raise outcome
+        return self.found()
+
     def found(self) -> Highlights:
-        """Return the sentences that matter."""
+        """Return the sentences that matter, once the question was run."""
         judged = self.asked.probabilities()
         cut = [sentence_ranges(text, self._language) for text in self._texts]
         probability = [_means(judged.get(i), ranges) for i, ranges in enumerate(cut)]
@@ -111,22 +118,6 @@ class Highlighter:
         whole = sum(len(text) for text in self._texts)
         kept = sum(len(one["text"]) for one in found)
         return {"passages": found, "compression": 1 - kept / whole if whole else 0.0}
-
-
-def highlight(
-    answerer: Answerer,
-    question: str,
-    passages: Iterable[Passage],
-    threshold: float | None = None,
-    keep: float | None = None,
-    language: str = LANGUAGE,
-) -> Highlights:
-    """Return the sentences that matter to a question; see `QAPipeline.highlight`."""
-    judged = Highlighter(answerer, question, passages, threshold, keep, language)
-    (outcome,) = ask_all(answerer, [judged.asked])
-    if isinstance(outcome, InputError):
-        raise outcome
-    return judged.found()
 
 
 def _noted(passages: Iterable[Passage], texts: list[str]) -> Iterable[Passage]:

@@ -9,7 +9,7 @@ from bskim_export.errors import InputError, only_own_errors
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.arguments import parse_call
 from bskim_export.runtime.asked import Passage, read_passages
-from bskim_export.runtime.highlight import THRESHOLD, Highlights, as_provence, highlight
+from bskim_export.runtime.highlight import THRESHOLD, Highlighter, Highlights, as_provence
 from bskim_export.runtime.options import GivenOptions, RunOptions
 from bskim_export.runtime.sentences import LANGUAGE
 
@@ -68,7 +68,7 @@ class Pruning(ABC):
         )
         asked, own = _read_call(question, passages)
         with self._turn:
-            return highlight(self.answerer(options), asked, own, threshold, keep, language)
+            return Highlighter(self.answerer(options), asked, own, threshold, keep, language).run()
 
     @only_own_errors
     def process(

@@ -133,7 +133,7 @@ class Job:
             try:
                 steps = [Step(self, i, number, window) for number, window in enumerate(asked.cut())]
             except InputError as error:
-                raise InputError(f"Question {i}: {error}") from None if several else error
+                raise (InputError(f"Question {i}: {error}") if several else error) from None
             self._counts.append(len(steps))
             self._missing[i] = len(steps)
             self.steps += steps

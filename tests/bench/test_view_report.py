@@ -1,14 +1,11 @@
 """The figures of the page, what is in the file, and the file in a real browser: Chromium without a window."""
 
 import json
-import os
 import re
-import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -188,20 +185,6 @@ def test_a_thousand_questions_are_less_than_five_megabytes(report, rows):
     alone = len(make_page(report, []))
     each = (len(make_page(report, real)) - alone) / len(real)  # each brings a context of its own here
     assert alone + 1000 * each < 5e6
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    paths = shutil.which("chromium"), shutil.which("chromedriver")
-    if not all(paths) and os.environ.get("BSKIM_PAGE") != "required":
-        pytest.skip("There is no chromium; `scripts/dependencies.sh --install page` brings it.")
-    options = webdriver.ChromeOptions()
-    options.binary_location = paths[0]
-    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(paths[1]))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture

@@ -89,6 +89,7 @@ def test_highlights(qa, squad):
         ({"question": "a", "passages": [5]}, {}, "Passage 0 must be a string"),
         ({"question": ["a"], "context": {"b": 1}}, {}, "must be a string"),
         (ADA, [1], "`parameters` must be an object"),
+        ({"question": "\u200b", "context": "a"}, {}, "`question` cannot be empty: it has no words."),
         (ADA, {"topk": 2}, "There is no parameter 'topk'"),
         (ADA, {"batch_size": 2}, "There is no parameter 'batch_size'"),
         (ADA, {"top_k": 101}, "at most 100"),
@@ -116,6 +117,12 @@ def test_highlights_refuse_too(qa, parameters):
         make_job(qa, "highlight", ADA, parameters, Limits()).finish()
     with pytest.raises(InputError, match="one question at a time"):
         make_job(qa, "highlight", [ADA], {}, Limits())
+
+
+def test_a_question_that_is_alone_has_no_number(qa):
+    for inputs in ({"question": "a", "context": "\u200b"}, {"question": "", "context": "a"}):
+        with pytest.raises(InputError, match=r"^`(context|question)` cannot be empty"):
+            make_job(qa, "answer", inputs, {}, Limits())
 
 
 def test_more_than_the_service_allows_is_refused_by_its_size(qa):
