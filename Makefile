@@ -53,6 +53,8 @@ attack: $(INSTALLED)
 	$(BIN)/python tests/attack/arguments.py $(TINY) --count 3000
 	$(BIN)/python tests/attack/kills.py --count 1000
 	$(BIN)/python tests/attack/load.py $(TINY) --callers 16 --count 5000
+	$(BIN)/python tests/attack/service.py hostile $(TINY) --minutes 5 --connections 300 --rate 50
+	$(BIN)/python tests/attack/map_kills.py $(TINY) --rows 20000 --kills 5
 
 # libbskim and its own tests, in build/cpp. Its ONNX Runtime and OpenVINO are those of .venv.
 cpp: $(INSTALLED) $(TINY)/manifest.json
