@@ -17,8 +17,8 @@ WATCH = 2.0
 @command
 @click.argument("bundles", nargs=-1, metavar="[[NAME=]BUNDLE]...")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")
-@click.option("--port", type=Whole(max=65535), default=8080, show_default=True, help="0 for a free one: "
-              "the first line on standard output says which.")  # fmt: skip
+@click.option("--port", type=Whole(max=65535), default=8080, show_default=True, help="Where to "
+              "listen; 0 for a free one. The first line on standard output says which.")  # fmt: skip
 @click.option("--workers", type=Whole(min=1), default=1, show_default=True, help="Processes for each bundle, which "
               "share the port. One uses all cores.")  # fmt: skip
 @click.option("--token-file", type=Named(), help="Callers must send the token in this file, as 'Authorization: "

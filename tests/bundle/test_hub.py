@@ -33,7 +33,7 @@ def run(hub, tmp_path):
     """Return a function that runs Python with a Hub and a cache of its own."""
 
     def start(*arguments, **env):
-        own = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": "hf_test"}
+        own = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": "hf_test", "HF_HUB_OFFLINE": "0"}
         command = [sys.executable, *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, env=os.environ | own | env, cwd=tmp_path)
 

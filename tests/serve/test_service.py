@@ -1,7 +1,6 @@
 """A service as its clients meet it."""
 
 import json
-import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -242,4 +241,3 @@ def test_a_damaged_bundle_is_one_line(tmp_path, bundle):
     done = run("serve", broken, "--port", 0)
     assert done.exit_code == 1
     assert "is damaged" in done.output
-    assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
