@@ -6,6 +6,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from bskim_export.errors import BskimError
@@ -94,7 +95,7 @@ class Process:
             self._send({"id": number, "task": task, "inputs": inputs, "parameters": parameters})
             return await answer
         except asyncio.CancelledError:
-            if self.alive:
+            with suppress(WorkerDiedError):
                 self._send({"cancel": number})
             raise
         finally:
@@ -104,9 +105,12 @@ class Process:
                 self._idle.set()
 
     def _send(self, message: dict[str, Any]) -> None:
-        if not self.alive:
-            raise WorkerDiedError("The worker ended.")
-        self._writer.write(encode(message))
+        try:
+            if not self.alive:
+                raise ConnectionError
+            self._writer.write(encode(message))
+        except (ConnectionError, RuntimeError):  # uvloop's, if the connection broke and nobody read its end yet
+            raise WorkerDiedError("The worker ended.") from None
 
     async def _read(self) -> None:
         try:

@@ -116,6 +116,7 @@ def test_a_card_that_is_there_stays(hub, run, tiny_bundle):
     assert hub.commits["user/mine"][-1]["README.md"] == b"Mine."
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_pushed_and_exported_by_its_name(hub, run, tiny, tmp_path):
     from bskim_export import save_checkpoint
 

@@ -56,7 +56,8 @@ def actors_below(parent):
     return found
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [1, 4])
 def test_a_run_that_was_killed_whole_goes_on_and_answers_nothing_twice(tmp_path, many, tiny, tiny_qa, kills):
     chance = random.Random(kills)
     arguments = [write_lines(tmp_path / "in.jsonl", many), "--out", tmp_path / "out", "--bundle", tiny]
