@@ -144,6 +144,20 @@ def _providers() -> list[str]:
     return found
 
 
+def find_entry(name: str, precision: str) -> Entry:
+    """Return the entry of a backend, which is not loaded.
+
+    Raises:
+        InputError: there is no such backend, or it does not compute in that precision.
+    """
+    entry = CATALOGUE.get(name)
+    if entry is None:
+        raise InputError(f"There is no backend '{name}'. Choose one of: {', '.join(CATALOGUE)}.")
+    if precision not in entry.precisions:
+        raise InputError(f"The {name} backend computes in {' or '.join(entry.precisions)}, not in {precision}.")
+    return entry
+
+
 def open_backend(name: str = DEFAULT, threads: int | None = None, precision: str = "fp32") -> Backend:
     """Return a backend.
 
@@ -160,11 +174,7 @@ def open_backend(name: str = DEFAULT, threads: int | None = None, precision: str
         >>> open_backend("onnxruntime").name
         'onnxruntime'
     """
-    entry = CATALOGUE.get(name)
-    if entry is None:
-        raise InputError(f"There is no backend '{name}'. Choose one of: {', '.join(CATALOGUE)}.")
-    if precision not in entry.precisions:
-        raise InputError(f"The {name} backend computes in {' or '.join(entry.precisions)}, not in {precision}.")
+    entry = find_entry(name, precision)
     try:
         factory: Callable[..., Backend] = getattr(importlib.import_module(entry.module), entry.factory)
     except (ImportError, OSError) as error:  # OSError: from ctypes, as torch looks for CUDA's libraries

@@ -44,14 +44,14 @@ def main(bundle: Path, words: tuple[int, ...], passages: int, repeats: int, json
     from rich.table import Table
 
     from bskim_export.bundle.bundle import Bundle
+    from bskim_export.data.documents import words_of
     from bskim_export.data.squad import load_squad
     from bskim_export.evaluate.timing import interleaved
     from bskim_export.runtime.pipeline import QAPipeline
 
     folder = Bundle.open(bundle).folder  # a bundle that cannot be used is one clear error here, and a traceback there
-    text = " ".join(dict.fromkeys(q.context for q in load_squad())).split(" ")
     longest = max(*words, passages * PASSAGE_WORDS)
-    every = (text * -(-longest // len(text)))[:longest]
+    every = words_of(load_squad(), longest)
 
     # Lengths, each in a process of its own.
     lengths: list[dict[str, Any]] = []

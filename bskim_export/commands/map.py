@@ -125,18 +125,14 @@ def _choose_backend(bundle: Path, name: str | None, threads: int | None, precisi
         BundleError: there is no bundle.
         InputError: there is no such backend, or it has no such precision.
     """
-    from bskim_export.backends.catalogue import CATALOGUE, DEFAULT
+    from bskim_export.backends.catalogue import DEFAULT, find_entry
     from bskim_export.commands.common import open_for
-    from bskim_export.errors import InputError
 
     if name is None and precision == "fp32":
         chosen = open_for(bundle, None, threads, precision)
         return chosen.name, chosen.precision
     name = name or DEFAULT
-    if name not in CATALOGUE:
-        raise InputError(f"There is no backend '{name}'. Choose one of: {', '.join(CATALOGUE)}.")
-    if precision not in CATALOGUE[name].precisions:
-        raise InputError(f"The {name} backend computes in {' or '.join(CATALOGUE[name].precisions)}, not {precision}.")
+    find_entry(name, precision)
     return name, precision
 
 

@@ -172,11 +172,11 @@ def _overload(url: str, questions: Any, capacity: float, advance: Any) -> dict[s
 
 def _document(url: str, questions: Any, capacity: float, advance: Any) -> dict[str, float]:
     from bskim_export.bench.load import Client, ask_open, body_of
+    from bskim_export.data.documents import words_of
     from bskim_export.data.question import Question
     from bskim_export.data.squad import load_squad
 
-    words = " ".join(dict.fromkeys(q.context for q in load_squad())).split(" ")
-    text = " ".join((words * -(-DOCUMENT_WORDS // len(words)))[:DOCUMENT_WORDS])
+    text = " ".join(words_of(load_squad(), DOCUMENT_WORDS))
     long = body_of(Question("long", "Which NFL team represented the AFC at Super Bowl 50?", text, (), ()))
     bodies = [body_of(one) for one in questions]
 

@@ -16,6 +16,17 @@ PER_ARTICLE = 8
 """Questions that are asked of each article by `some_of_each`."""
 
 
+def words_of(questions: Sequence[Question], count: int) -> list[str]:
+    """Return so many words of the questions' contexts, each context once; from the beginning again if they end.
+
+    Example:
+        >>> words_of([Question("1", "Who?", "Ada wrote.", (), ())] * 2, 5)
+        ['Ada', 'wrote.', 'Ada', 'wrote.', 'Ada']
+    """
+    words = " ".join(dict.fromkeys(q.context for q in questions)).split(" ")
+    return (words * -(-count // len(words)))[:count]
+
+
 def whole_articles(questions: Sequence[Question]) -> list[Question]:
     """Return the questions, each asked of its whole article: all paragraphs of its title, in order.
 

@@ -3,14 +3,13 @@
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass
-from hashlib import sha256
-from json import dumps
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bskim_export.atomic import explained, write_atomic
 from bskim_export.bundle.bundle import Bundle
+from bskim_export.bundle.identity import identity_of
 from bskim_export.errors import BundleError, InternalError, is_fault
 from bskim_export.mapping.output import BEGUN
 from bskim_export.mapping.rows import answer_rows
@@ -42,19 +41,6 @@ class Task:
     passages: bool
     schema: str | None
     threads: int
-
-
-def identity_of(bundle: Bundle) -> dict[str, Any]:
-    """Return what of a bundle decides answers, as JSON has it."""
-    manifest = bundle.manifest
-    cpu = None if manifest.cpu is None else asdict(manifest.cpu)
-    return {
-        "files": sha256(dumps(sorted(manifest.files.items())).encode()).hexdigest(),
-        "thresholds": [bundle.thresholds.get(i) for i in bundle.skim_layers],
-        "document thresholds": [bundle.document_thresholds.get(i) for i in bundle.skim_layers],
-        "defaults": asdict(manifest.defaults),
-        "measured ways": sha256(dumps(cpu, sort_keys=True, default=str).encode()).hexdigest(),
-    }
 
 
 class PartAnswerer:

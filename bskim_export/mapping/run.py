@@ -8,8 +8,9 @@ from typing import Any
 
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.hub import is_hub_name
+from bskim_export.bundle.identity import identity_of
 from bskim_export.errors import OutputError
-from bskim_export.mapping.actor import Task, identity_of
+from bskim_export.mapping.actor import Task
 from bskim_export.mapping.output import appears, locked, missing_parts, read_record, require_same, write_record
 from bskim_export.mapping.settings import Settings
 from bskim_export.mapping.source import Source, count_rows, find_source, first_of

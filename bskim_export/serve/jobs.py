@@ -99,6 +99,7 @@ class Job:
         finish: called once all are done, in the thread that ran the last window; its result is the job's
 
     Attributes:
+        number: what whoever submits it calls it by
         arrived: when, by the scheduler's clock
         work: seconds of computing that it got so far, or is about to get
         steps: windows that may run now
@@ -108,6 +109,7 @@ class Job:
     def __init__(self, asked: Sequence[Asked], finish: Callable[[], Any]):
         self.asked = asked
         self.finish = finish
+        self.number = 0
         self.arrived = 0.0
         self.work = 0.0
         self.steps: deque[Step] = deque()

@@ -40,7 +40,6 @@ class Process:
         self._opening = opening
         self._ended = ended
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._loads: dict[int, int] = {}
         self._last = 0
         self._idle = asyncio.Event()
         self._idle.set()

@@ -6,7 +6,6 @@ than the windows that run already. Under a steady load of short questions a docu
 core's time, since its rank stands still while time goes on: nothing starves.
 """
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from threading import Condition, Thread
@@ -15,8 +14,6 @@ from typing import Any
 from bskim_export.runtime.bundle_runner import BundleRunner
 from bskim_export.runtime.runner import Runner
 from bskim_export.serve.jobs import Job, Step, run_steps
-
-log = logging.getLogger("bskim_export")
 
 SHARE = 4.0
 """A request that needs much gets this part of a core at least: 1 / SHARE."""
@@ -152,7 +149,7 @@ class Scheduler:
         seconds = time.perf_counter() - start
         self._note(steps, seconds, cores)
         if error is not None:
-            for job in {id(step.job): step.job for step in steps}.values():
+            for job in {step.job for step in steps}:
                 self._end(job, None, error)
             return
         for step, result in zip(steps, results, strict=True):
@@ -167,7 +164,7 @@ class Scheduler:
             self._seconds_per_position = known + SMOOTHING * (found - known)
             for step in steps:
                 step.job.tally.seconds += seconds * step.positions / positions
-            for job in {id(step.job): step.job for step in steps}.values():
+            for job in {step.job for step in steps}:
                 job.tally.batches += 1
                 job.tally.batched += len(steps)
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from tokenizers import Encoding, Tokenizer
 
+from bskim_export.bundle.identity import identity_of
 from bskim_export.errors import BskimError
 from bskim_export.runtime.pipeline import QAPipeline
 from bskim_export.serve.jobs import Job
@@ -69,7 +70,6 @@ class Worker:
         self._limits = limits
         self._send = send
         self._jobs: dict[int, Job | None] = {}  # None while it is prepared
-        self._numbers: dict[Job, int] = {}
         self._changing = Lock()
         self._scheduler = Scheduler(qa.runner, self._done)
         self._preparing = ThreadPoolExecutor(PREPARING, thread_name_prefix="bskim-prepare")
@@ -86,8 +86,6 @@ class Worker:
     def _cancel(self, number: int) -> None:
         with self._changing:
             job = self._jobs.pop(number, None)
-            if job is not None:
-                self._numbers.pop(job, None)
         if job is not None:
             self._scheduler.cancel(job)
 
@@ -110,7 +108,7 @@ class Worker:
             if number not in self._jobs:  # cancelled meanwhile
                 return
             self._jobs[number] = job
-            self._numbers[job] = number
+            job.number = number
         self._scheduler.submit(job)
 
     def _require_room(self, positions: int, largest: int) -> None:
@@ -126,14 +124,12 @@ class Worker:
 
     def _done(self, job: Job, outcome: Any, error: Exception | None) -> None:
         with self._changing:
-            number = self._numbers.pop(job, None)
-            if number is None:
+            if self._jobs.pop(job.number, None) is None:  # cancelled meanwhile
                 return
-            del self._jobs[number]
         if error is not None:
-            self._refuse(number, error)
+            self._refuse(job.number, error)
         else:
-            self._send({"id": number, "result": outcome, "tally": asdict(job.tally)})
+            self._send({"id": job.number, "result": outcome, "tally": asdict(job.tally)})
 
     def _refuse(self, number: int, error: Exception) -> None:
         message = str(error)
@@ -147,11 +143,11 @@ class Worker:
 def describe(qa: QAPipeline) -> dict[str, Any]:
     """Return what a service tells of its bundle."""
     manifest = qa.bundle.manifest
-    edited = [manifest.files, manifest.thresholds, manifest.document_thresholds, asdict(manifest.defaults)]
+    identity = json.dumps(identity_of(qa.bundle), sort_keys=True)
     return {
         "source": manifest.model.source,
         "family": manifest.model.family,
-        "version": hashlib.sha256(json.dumps(edited, sort_keys=True).encode()).hexdigest()[:12],
+        "version": hashlib.sha256(identity.encode()).hexdigest()[:12],
         "backend": qa.backend.name,
         "backend_reason": qa.backend_reason,
         "precision": qa.backend.precision,
