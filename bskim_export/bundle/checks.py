@@ -13,11 +13,14 @@ from bskim_export.bundle import single_graph, tensors
 from bskim_export.bundle.cpu_checks import cpu_faults
 from bskim_export.bundle.manifest import WINDOW_SCALES, EngineSet, Graph, Manifest, Model
 from bskim_export.bundle.manifest_file import REBUILD
+from bskim_export.bundle.split_graph import split_faults
 from bskim_export.errors import BundleError
 
 WEIGHTS = "onnx/weights.bin"
 TOKENIZER = "tokenizer.json"
 DENSE = "onnx/dense.onnx"
+READ = "onnx/read.onnx"
+"""The dense model's name in a bundle of a split one: it holds the upper layers only."""
 LARGEST = 1 << 24
 """No size of a model is larger; what is would only ask for memory."""
 
@@ -78,6 +81,7 @@ def _faults(manifest: Manifest) -> Iterator[Fault]:
     if manifest.precision not in tensors.HIDDEN_DTYPES:
         yield "precision", f"expected one of {', '.join(tensors.HIDDEN_DTYPES)}, found '{manifest.precision[:40]}'"
     yield from _default_faults(manifest)
+    yield from split_faults(manifest)
     yield from _stage_faults(manifest)
     yield from _alone_faults(manifest)
     yield from _threshold_faults(manifest)
@@ -147,11 +151,16 @@ def _stage_faults(manifest: Manifest) -> Iterator[Fault]:
             yield f"stages[{i}]: skim_layer", f"expected the last of layers {_short(stage.layers)}"
         if len(covered) > num_layers:
             break
-    if covered != list(range(num_layers)):
-        yield "stages", f"their layers are not 0 to {num_layers - 1}, once each and in order: {_short(covered)}"
+    first_layer = 0 if manifest.split is None else manifest.split.layer
+    if covered != list(range(first_layer, num_layers)):
+        yield (
+            "stages",
+            f"their layers are not {first_layer} to {num_layers - 1}, once each and in order: {_short(covered)}",
+        )
     # Graphs: named by their place, with the tensors that such a stage or predictor has.
+    first = tensors.FIRST_STAGE_INPUTS if manifest.split is None else tensors.READING_INPUTS
     for i, stage in enumerate(stages):
-        inputs: Sequence[str] = tensors.LATER_STAGE_INPUTS if i else tensors.FIRST_STAGE_INPUTS
+        inputs: Sequence[str] = tensors.LATER_STAGE_INPUTS if i else first
         outputs: Sequence[Sequence[str]] = (tensors.STAGE_OUTPUTS[:2], tensors.STAGE_OUTPUTS)
         if i == len(stages) - 1:
             outputs = (tensors.LOGITS,)
@@ -166,9 +175,9 @@ def _stage_faults(manifest: Manifest) -> Iterator[Fault]:
             )
             if missing := [name for name in stage.skim.input_names if name not in fed]:
                 yield f"{place}: inputs", f"the stage before it gives no {', '.join(missing)}"
-    inputs = tensors.FIRST_STAGE_INPUTS
-    file = DENSE if len(stages) > 1 else stage_file(0)  # without predictors, the one stage is the whole model
-    yield from _graph_faults(manifest, manifest.dense, "dense", file, inputs, (tensors.LOGITS,))
+    dense = DENSE if manifest.split is None else READ
+    file = dense if len(stages) > 1 else stage_file(0)  # without predictors, the one stage is the whole model
+    yield from _graph_faults(manifest, manifest.dense, "dense", file, first, (tensors.LOGITS,))
 
 
 def _graph_faults(
@@ -219,6 +228,8 @@ def _alone_faults(manifest: Manifest) -> Iterator[Fault]:
     ):
         if graph is None:
             continue
+        if manifest.split is not None:
+            yield place, "a split model has no such graph"
         if precision not in single_graph.CPU_PRECISIONS:
             yield place, f"a bundle in {precision} has no graph of one window"
         if graph.file != file or graph.symmetric is not None:

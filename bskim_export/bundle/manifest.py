@@ -178,6 +178,25 @@ class CpuChoice:
 
 
 @dataclass(frozen=True)
+class Split:
+    """How a split model is run: its lower layers read question and passage apart, its stages are the layers above.
+
+    layer: the first in which question and passage see each other
+    parts, width: vectors of features that a block has, and their size
+    max_blocks: passage blocks that a question reads unless a call says otherwise, and that are read together at most
+    prepare: sections of a passage to states and features
+    question: questions to states and what they look for among the features
+    """
+
+    layer: int
+    parts: int
+    width: int
+    max_blocks: int
+    prepare: Graph
+    question: Graph
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The contents of manifest.json.
 
@@ -187,6 +206,7 @@ class Manifest:
         data; None where there is none
     dense_alone: the dense model as a graph of one window, for the same runtimes
     cpu: how it is best run on a CPU, if that was measured
+    split: of a split model, its lower layers; `dense` and `stages` are the layers above then
     defaults: how questions are run unless a call says otherwise
     files: the SHA-256 of each; those of compiled engines stand in `engines`
     """
@@ -204,6 +224,7 @@ class Manifest:
     single: Graph | None = None
     dense_alone: Graph | None = None
     cpu: CpuChoice | None = None
+    split: Split | None = None
     format_version: int = FORMAT_VERSION
 
     @property
@@ -213,9 +234,10 @@ class Manifest:
 
     @property
     def graphs(self) -> list[Graph]:
-        """Return the graphs that take batches: stages and predictors in the order in which they run, then the dense
-        one if it is not among them."""
-        found = [g for s in self.stages for g in (s.graph, s.skim) if g is not None]
+        """Return the graphs that take batches: a split model's lower layers, stages and predictors in the order in
+        which they run, then the dense one if it is not among them."""
+        lower = [self.split.prepare, self.split.question] if self.split is not None else []
+        found = [*lower, *(g for s in self.stages for g in (s.graph, s.skim) if g is not None)]
         return found if self.dense in found else [*found, self.dense]
 
     @property

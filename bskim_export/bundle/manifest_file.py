@@ -33,7 +33,7 @@ def encode(manifest: Manifest) -> bytes:
         raw[name] = {str(layer): value for layer, value in raw[name].items()}
     if not manifest.document_thresholds:
         del raw["document_thresholds"]  # so that earlier releases read the bundle
-    for name in ("single", "dense_alone", "cpu"):
+    for name in ("single", "dense_alone", "cpu", "split"):
         if raw[name] is None:
             del raw[name]
     return (json.dumps({**raw, "seal": seal(raw)}, indent=2) + "\n").encode()

@@ -68,6 +68,8 @@ _ROWS = (
     Tensor("token_type_ids", "int64", ("blocks", "block_size"), _HOST, "0 for the question, 1 for the passage; 0 where "
            "the model knows one type"),
     Tensor("position_ids", "int64", ("blocks", "block_size"), _HOST, "positions, counted as the model counts them"),
+    Tensor("states", HIDDEN, ("blocks", "block_size", "hidden_size"), _HOST, "of a split model, the hidden states "
+           "behind its lower layers"),
     Tensor("last_context", HIDDEN, ("cells_before", "block_size", "context_size"), _BETWEEN, "`context` of the stage "
            "before"),
     Tensor("last_residual", HIDDEN, ("blocks_before", "block_size", "hidden_size"), _BETWEEN, "`residual` of the stage "
@@ -103,6 +105,8 @@ TOKEN_INPUTS = ("input_ids", "token_type_ids", "position_ids")
 BOUNDARY_INPUTS = ("last_context", "last_residual", "keep_cells", "keep")
 GRID_INPUTS = ("table", "back", "mask", "probe")
 FIRST_STAGE_INPUTS = TOKEN_INPUTS + GRID_INPUTS
+READING_INPUTS = ("states", *GRID_INPUTS)
+"""What the first stage of a split model takes: the layers below it have run."""
 LATER_STAGE_INPUTS = BOUNDARY_INPUTS + GRID_INPUTS
 STAGE_OUTPUTS = ("context", "residual", "diagonal")
 """What a stage leaves; `diagonal` only where a predictor reads it."""

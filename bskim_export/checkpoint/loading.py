@@ -23,6 +23,8 @@ from bskim_export.model.families import find_family
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.model.skim_config import SkimConfig
 
+RETRIEVAL = "skim_retrieval."
+"""Before the names of a split model's retrieval predictor."""
 FORMAT = "bskim-export checkpoint"
 FORMAT_VERSION = 1
 
@@ -109,6 +111,8 @@ def released_names(model: BlockSkimForQuestionAnswering) -> dict[str, Tensor]:
     for layer, predictor in model.predictors.items():
         prefix = model.family.predictor_prefix(int(layer))
         state.update({prefix + name: value for name, value in predictor.state_dict().items()})
+    if model.retrieval is not None:
+        state.update({RETRIEVAL + name: value for name, value in model.retrieval.state_dict().items()})
     return state
 
 
@@ -198,6 +202,8 @@ def _build(
         predictor.load_state_dict(
             {k: state[prefix + k] for k in predictor.state_dict() if prefix + k in state}, strict=False
         )
+    if model.retrieval is not None:
+        model.retrieval.load_state_dict({k: state[RETRIEVAL + k] for k in model.retrieval.state_dict()})
     model = model.float().eval()
     _try_out(model, source)
     return model

@@ -18,7 +18,7 @@ from bskim_export.atomic import full_disk_as_error
 from bskim_export.backends.catalogue import open_backend
 from bskim_export.backends.tensorrt_engine import build_all
 from bskim_export.bundle.bundle import Bundle
-from bskim_export.bundle.checks import DENSE, TOKENIZER, WEIGHTS, predictor_file, stage_file
+from bskim_export.bundle.checks import DENSE, READ, TOKENIZER, WEIGHTS, predictor_file, stage_file
 from bskim_export.bundle.directory import atomic_directory, check_target
 from bskim_export.bundle.integrity import hash_file
 from bskim_export.bundle.manifest import EngineSet, Graph, Manifest, RunDefaults, Stage
@@ -37,6 +37,8 @@ from bskim_export.export.parity import Limits, Parity, limits_for, measure_parit
 from bskim_export.export.precision import PRECISIONS, in_precision
 from bskim_export.export.single.proof import require_same
 from bskim_export.export.single.skim_graph import write_alone
+from bskim_export.export.split_parity import measure_split_parity
+from bskim_export.export.split_write import check_split, write_lower
 from bskim_export.export.stages import StageModule, make_dense, make_stages
 from bskim_export.export.weights import WeightStore
 from bskim_export.runtime.options import RunOptions
@@ -98,6 +100,7 @@ def export_bundle(
     check_target(out)
     if precision not in PRECISIONS:
         raise InputError(f"There is no precision '{precision}'. Choose one of: {', '.join(PRECISIONS)}.")
+    check_split(checkpoint.model, precision, engines)
     if questions is None:
         questions = sample(
             load_squad("squad"), PARITY_QUESTIONS if precision == "fp32" else PARITY_QUESTIONS_BELOW_FP32
@@ -126,7 +129,8 @@ def _measure(bundle: Bundle, checkpoint: Checkpoint, questions: Sequence[Questio
     pipeline = QAPipeline(bundle, backend=backend)
     done = count(1)
     progress(MEASURING_PARITY, 0, len(questions))
-    parity = measure_parity(
+    measure = measure_parity if bundle.manifest.split is None else measure_split_parity
+    parity = measure(
         pipeline, checkpoint.model, questions, lambda: progress(MEASURING_PARITY, next(done), len(questions))
     )
     if bundle.manifest.graphs_alone:
@@ -166,7 +170,8 @@ def _write(
     hidden = next(model.backbone.parameters()).dtype
     with WeightStore(folder / WEIGHTS) as store:
         writer = GraphWriter(folder, store, precision, stats)
-        total = len(layers) * 2 + 2  # a stage and a predictor for each, the last stage, the dense model
+        split = model.skim.split_layer is not None
+        total = len(layers) * 2 + 2 + 2 * split  # a stage and a predictor for each, the last stage, the dense model
 
         def write(kind: tuple[object, ...], module: nn.Module, outputs: Sequence[str], file: str) -> Graph:
             progress(EXPORTING, writer.written, total)
@@ -180,6 +185,9 @@ def _write(
                 written.symmetric,
             )
 
+        # Of a split model, its lower layers. The stages are the upper ones then.
+        step = lambda: progress(EXPORTING, writer.written, total)  # noqa: E731
+        lower = write_lower(model, description, writer, step) if split else None
         # Each stage, and behind all but the last its predictor.
         stages = []
         for i, (stage, skim_layer) in enumerate(zip(make_stages(model), [*layers, None], strict=True)):
@@ -193,7 +201,7 @@ def _write(
         dense = stages[0].graph
         if layers:
             whole = make_dense(model)
-            dense = write(("dense",), whole, whole.outputs, DENSE)
+            dense = write(("dense",), whole, whole.outputs, READ if split else DENSE)
     progress(EXPORTING, total, total)
     manifest = Manifest(
         model=description,
@@ -203,6 +211,7 @@ def _write(
         document_thresholds=dict(zip(layers, map(float, model.skim.document_thresholds), strict=False)),
         defaults=defaults or RunDefaults.of_length(description.max_seq_len, checkpoint.model.skim.window_scale),
         precision=precision,
+        split=lower,
         files={},
         versions={
             "bskim-export": bskim_export.__version__,
@@ -211,7 +220,7 @@ def _write(
         },
     )
     # The graphs of one window; then the manifest, which has the hash of every other file.
-    if precision in CPU_PRECISIONS:
+    if precision in CPU_PRECISIONS and not split:
         manifest = write_alone(folder, manifest)
     written = [WEIGHTS, TOKENIZER, *writer.files, *(graph.file for graph in manifest.graphs_alone)]
     return Bundle.create(folder, replace(manifest, files={name: hash_file(folder / name) for name in written}))

@@ -22,7 +22,8 @@ class Cut:
     """One stage's share of the model.
 
     layers: the layers whose attention it computes
-    enters: it begins with the embeddings, not with the rest of the layer before
+    enters: it begins with the embeddings, or of a split model with the states that lower layers left; not with the rest
+        of the layer before
     leaves: it ends with the logits, not with an attention context
     """
 
@@ -31,8 +32,11 @@ class Cut:
     leaves: bool
 
 
-def plan_cuts(num_layers: int, skim_layers: Sequence[int]) -> list[Cut]:
+def plan_cuts(num_layers: int, skim_layers: Sequence[int], first: int = 0) -> list[Cut]:
     """Return the stages of a model, cut behind the attention context of every skim layer.
+
+    Args:
+        first: the layer that they begin with
 
     Example:
         >>> [c.layers for c in plan_cuts(4, [0, 2])]
@@ -40,7 +44,7 @@ def plan_cuts(num_layers: int, skim_layers: Sequence[int]) -> list[Cut]:
         >>> plan_cuts(2, [])
         [Cut(layers=(0, 1), enters=True, leaves=True)]
     """
-    bounds = [0, *(i + 1 for i in skim_layers), num_layers]
+    bounds = [first, *(i + 1 for i in skim_layers), num_layers]
     spans = [tuple(range(a, b)) for a, b in pairwise(bounds)]
     return [Cut(s, i == 0, i == len(spans) - 1) for i, s in enumerate(spans)]
 
@@ -61,7 +65,8 @@ class StageModule(nn.Module):
         layers = self.family.layers(model.backbone)
         self.before = None if cut.enters else layers[cut.layers[0] - 1 if cut.layers else -1]
         self.layers = nn.ModuleList(layers[i] for i in cut.layers)
-        self.embedder = self.family.embedder(model.backbone) if cut.enters else None
+        embeds = cut.enters and model.skim.split_layer is None
+        self.embedder = self.family.embedder(model.backbone) if embeds else None
         self.head = self.family.head(model.backbone) if cut.leaves else None
         boundary = STAGE_OUTPUTS if self.with_diagonal else STAGE_OUTPUTS[:2]
         self.outputs = LOGITS if cut.leaves else boundary
@@ -105,6 +110,13 @@ class FirstStage(StageModule):
         return self.run(hidden, table, back, mask, probe)
 
 
+class ReadingStage(StageModule):
+    """Begins with the states that the lower layers of a split model left."""
+
+    def forward(self, states: Tensor, table: Tensor, back: Tensor, mask: Tensor, probe: Tensor) -> tuple[Tensor, ...]:
+        return self.run(states, table, back, mask, probe)
+
+
 class LaterStage(StageModule):
     """Begins with the kept blocks of the stage before: compaction is the Gather at its head."""
 
@@ -127,11 +139,16 @@ class LaterStage(StageModule):
 
 
 def make_stages(model: BlockSkimForQuestionAnswering) -> list[StageModule]:
-    """Return the stages of a model, first to last."""
-    cuts = plan_cuts(model.config.num_hidden_layers, model.skim.layers)
-    return [(FirstStage if c.enters else LaterStage)(model, c).eval() for c in cuts]
+    """Return the stages of a model, first to last; of a split one, those of its upper layers."""
+    cuts = plan_cuts(model.config.num_hidden_layers, model.skim.layers, model.skim.split_layer or 0)
+    return [(_first_kind(model) if c.enters else LaterStage)(model, c).eval() for c in cuts]
 
 
 def make_dense(model: BlockSkimForQuestionAnswering) -> StageModule:
-    """Return the whole model as one stage without predictors."""
-    return FirstStage(model, Cut(tuple(range(model.config.num_hidden_layers)), True, True)).eval()
+    """Return the whole model as one stage without predictors; of a split one, its upper layers."""
+    layers = tuple(range(model.skim.split_layer or 0, model.config.num_hidden_layers))
+    return _first_kind(model)(model, Cut(layers, True, True)).eval()
+
+
+def _first_kind(model: BlockSkimForQuestionAnswering) -> type[StageModule]:
+    return FirstStage if model.skim.split_layer is None else ReadingStage

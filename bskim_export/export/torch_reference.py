@@ -70,7 +70,12 @@ class TorchReference:
         unjudged = torch.arange(blocks) < window.unjudged_blocks
         if protected is not None:
             stays[protected] = unjudged[protected] = True
-        out = self._model.reference(*torch_inputs(window), stays, thresholds)
+        if window.states is None:
+            out = self._model.reference(*torch_inputs(window), stays, thresholds)
+        else:
+            states = torch.from_numpy(window.states).flatten(0, 1)
+            question = torch.arange(len(states)) < window.question_length
+            out = self._model.reference_from(states, torch.from_numpy(window.is_token), question, stays, thresholds)
         result = ReferenceResult(
             out.start_logits.numpy(),
             out.end_logits.numpy(),

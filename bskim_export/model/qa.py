@@ -16,6 +16,7 @@ from bskim_export.model.families.base import LayerShape
 from bskim_export.model.predictors import PREDICTORS
 from bskim_export.model.predictors.base import BlockView, SkimPredictor, reads_map, view_blocks
 from bskim_export.model.pruning import prune_heads
+from bskim_export.model.retrieval import RetrievalPredictor
 from bskim_export.model.skim_config import SkimConfig, position_limit
 
 DROPPED = -100.0
@@ -82,6 +83,7 @@ class BlockSkimForQuestionAnswering(nn.Module):
         if pruned := getattr(config, "pruned_heads", None):
             prune_heads(self.backbone, self.family, {int(i): heads for i, heads in pruned.items()})
         self.predictors = self._fresh_predictors()
+        self.retrieval = self._fresh_retrieval()
 
     def prune_heads(self, pruned: Mapping[int, Sequence[int]]) -> None:
         """Remove attention heads, per layer. Predictors start anew.
@@ -112,6 +114,28 @@ class BlockSkimForQuestionAnswering(nn.Module):
         self.config.skim_predictor = predictor
         self.skim = replace(SkimConfig.from_hf(self.config, layers), max_seq_len=self.skim.max_seq_len)
         self.predictors = self._fresh_predictors()
+
+    def split(self, layer: int, predictor_layers: Sequence[int] = ()) -> None:
+        """Make a split model of this one, to be trained: from `layer` on, question and passage meet (see split.py).
+
+        Predictors above the split stay as they are if they are of these layers, else they start anew.
+
+        Args:
+            layer: the first that reads both
+            predictor_layers: the layers that have a skim predictor; from `layer` on
+
+        Raises:
+            CheckpointError: there is no such layer, or a predictor is below the split.
+        """
+        old = self.predictors
+        self.config.skim_split_layer = layer
+        kept = self.skim
+        self.skim = replace(SkimConfig.from_hf(self.config, predictor_layers), max_seq_len=kept.max_seq_len)
+        self.predictors = self._fresh_predictors()
+        for name in self.predictors:
+            if name in old:
+                self.predictors[name] = old[name]
+        self.retrieval = self._fresh_retrieval()
 
     def predictor(self, layer: int) -> SkimPredictor:
         """Return the predictor of a layer that has one."""
@@ -167,7 +191,7 @@ class BlockSkimForQuestionAnswering(nn.Module):
         question = question_mask.bool()
         skim_logits: dict[int, Tensor] = {}
         for i, layer in enumerate(self.family.layers(self.backbone)):
-            hidden, view = self._run_layer(i, layer, hidden, real, question)
+            hidden, view = self.run_layer(i, layer, hidden, real, question)
             if i in self.skim.layers:
                 skim_logits[i] = self.predictor(i)(view)
                 if skim is not None:
@@ -200,17 +224,35 @@ class BlockSkimForQuestionAnswering(nn.Module):
                 question
             thresholds: keep probability from which a block stays, for each layer that skims; default: the model's own
         """
-        size = self.skim.block_size
+        hidden = self._embed(input_ids[None], token_type_ids[None])[0]
+        return self.reference_from(hidden, attention_mask.bool(), question_mask.bool(), protected, thresholds)
+
+    @torch.no_grad()
+    def reference_from(
+        self,
+        hidden: Tensor,
+        real: Tensor,
+        question: Tensor,
+        protected: Tensor,
+        thresholds: Mapping[int, float] | None = None,
+    ) -> ReferenceOutput:
+        """Run one window as `reference` does, from the hidden states that enter its first layer, [S, H]: of a split
+        model that is the split layer.
+
+        Args:
+            real, question: bool [S], tokens, and tokens of the question
+            protected, thresholds: see `reference`
+        """
+        size, length = self.skim.block_size, len(hidden)
+        first = self.skim.split_layer or 0
         if thresholds is None:
             thresholds = dict(zip(self.skim.layers, self.skim.thresholds, strict=True))
-        hidden = self._embed(input_ids[None], token_type_ids[None])
-        real = attention_mask[None].bool()
-        question = question_mask[None].bool()
-        live = torch.arange(len(input_ids) // size)
+        hidden, real, question = hidden[None], real[None], question[None]
+        live = torch.arange(length // size)
         dropped = torch.full((len(live),), KEPT, dtype=torch.int16)
         scores: dict[int, dict[int, float]] = {}
-        for i, layer in enumerate(self.family.layers(self.backbone)):
-            hidden, view = self._run_layer(i, layer, hidden, real, question)
+        for i, layer in list(enumerate(self.family.layers(self.backbone)))[first:]:
+            hidden, view = self.run_layer(i, layer, hidden, real, question)
             if i not in thresholds:
                 continue
             # Score the blocks that are left. `live` says which blocks of the window they are.
@@ -226,7 +268,7 @@ class BlockSkimForQuestionAnswering(nn.Module):
             real = real[:, tokens]
             question = question[:, tokens]
         # Put the logits of the tokens that are left where the tokens stood in the window.
-        logits = torch.full((len(input_ids), 2), float("-inf"))
+        logits = torch.full((length, 2), float("-inf"))
         positions = (live[:, None] * size + torch.arange(size)).flatten()
         logits[positions] = self.family.head(self.backbone)(hidden)[0]
         return ReferenceOutput(logits[:, 0], logits[:, 1], dropped, scores)
@@ -244,7 +286,7 @@ class BlockSkimForQuestionAnswering(nn.Module):
         real = attention_mask.bool()
         question = question_mask.bool()
         for i, layer in enumerate(self.family.layers(self.backbone)):
-            hidden, view = self._run_layer(i, layer, hidden, real, question)
+            hidden, view = self.run_layer(i, layer, hidden, real, question)
             if i in self.skim.layers:
                 yield i, view
 
@@ -253,10 +295,15 @@ class BlockSkimForQuestionAnswering(nn.Module):
         kind = PREDICTORS[self.skim.predictor]
         return nn.ModuleDict({str(i): kind(self.layer_shape(i), self.skim.block_size) for i in self.skim.layers})
 
+    def _fresh_retrieval(self) -> RetrievalPredictor | None:
+        if self.skim.split_layer is None:
+            return None
+        return RetrievalPredictor(self.config.hidden_size, self.skim.block_size)
+
     def _embed(self, input_ids: Tensor, token_type_ids: Tensor) -> Tensor:
         return self.family.embedder(self.backbone)(input_ids, token_type_ids, None)
 
-    def _run_layer(
+    def run_layer(
         self, i: int, layer: nn.Module, hidden: Tensor, real: Tensor, question: Tensor
     ) -> tuple[Tensor, BlockView]:
         """Return a layer's output [B, S, H] and the view that its predictor may read.

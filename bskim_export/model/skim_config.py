@@ -37,6 +37,7 @@ class SkimConfig:
     max_seq_len: positions of a window at most
     predictor: which kind they are, a key of PREDICTORS (paper: "diagonal")
     window_scale: how answers of different windows are compared, one of WINDOW_SCALES: what the model was trained for
+    split_layer: the layer from which on question and passage see each other; None for a model that is not split
     """
 
     block_size: int
@@ -46,6 +47,7 @@ class SkimConfig:
     predictor: str = "diagonal"
     window_scale: str = WINDOW_SCALES[0]
     document_thresholds: tuple[float, ...] = ()
+    split_layer: int | None = None
 
     def __post_init__(self) -> None:
         for found in (self.thresholds, self.document_thresholds or self.thresholds):
@@ -91,7 +93,8 @@ class SkimConfig:
         of_documents = getattr(config, "skim_document_threshold", None)
         documents = () if of_documents is None else _thresholds("skim_document_threshold", of_documents, layers)
         length = min(max_seq_len, position_limit(config, block_size))
-        return cls(block_size, layers, thresholds, length, predictor, window_scale, documents)
+        split_layer = _split_layer(config, layers)
+        return cls(block_size, layers, thresholds, length, predictor, window_scale, documents, split_layer)
 
     def write_to(self, config: PretrainedConfig) -> None:
         """Store the settings in a Hugging Face config; `from_hf` reads them back."""
@@ -107,6 +110,8 @@ class SkimConfig:
             del config.skim_document_threshold
         config.max_seq_length = self.max_seq_len
         config.skim_window_scale = self.window_scale
+        if self.split_layer is not None:
+            config.skim_split_layer = self.split_layer
 
 
 def _thresholds(name: str, value: object, layers: tuple[int, ...]) -> tuple[float, ...]:
@@ -119,6 +124,21 @@ def _thresholds(name: str, value: object, layers: tuple[int, ...]) -> tuple[floa
             raise CheckpointError(f"{name} in config.json must be from 0 to 1, got {one!r:.60}.")
         found.append(one)
     return tuple(found)
+
+
+def _split_layer(config: PretrainedConfig, layers: tuple[int, ...]) -> int | None:
+    split_layer = getattr(config, "skim_split_layer", None)
+    if split_layer is None:
+        return None
+    last = config.num_hidden_layers - 1
+    if not _is_whole(split_layer) or not 1 <= split_layer <= last:
+        raise CheckpointError(f"skim_split_layer in config.json must be from 1 to {last}, got {split_layer!r:.60}.")
+    if below := [i for i in layers if i < split_layer]:
+        raise CheckpointError(
+            f"The model is split at layer {split_layer}: below it question and passage do not see each other, so there "
+            f"is nothing for the predictors of layers {below} to judge."
+        )
+    return split_layer
 
 
 def _is_whole(value: object) -> bool:

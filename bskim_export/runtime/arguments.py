@@ -41,6 +41,21 @@ class Call:
     total: int | None
 
 
+def parse_prepared(args: tuple[Any, ...], question: Any, others: Any) -> Call:
+    """Return the questions of a call whose passages are prepared: one string, or many.
+
+    Raises:
+        InputError: something else was passed too, or no question.
+    """
+    if args or others:
+        raise InputError("With `prepared`, pass only question=, one or many: the passages are prepared already.")
+    if question is None:
+        raise InputError("`prepared` needs question=, one string or many.")
+    if not _is_many(question):
+        return Call(iter([_check(question, "prepared")]), False, 1)
+    return Call((_check(one, "prepared") for one in question), True, _length(question))
+
+
 def parse_call(args: tuple[Any, ...], question: Any, context: Any, data: Any, passages: Any = None) -> Call:
     """Return the questions that a call names.
 

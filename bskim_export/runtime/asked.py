@@ -128,6 +128,11 @@ class Asked:
     _most_work: int = 0
 
     @property
+    def options(self) -> RunOptions:
+        """Return the settings of the run."""
+        return self.answerer.options
+
+    @property
     def count(self) -> int:
         """Return how many windows there are, of the passages that were read so far."""
         return self._parts[-1].first + len(self._parts[-1].windows) if self._parts else 0
@@ -241,16 +246,8 @@ class Asked:
         """Return what was skimmed, passage by passage."""
         found: list[Skipped] = []
         for part in self._parts:
-            hidden = part.passage.hidden
-            for one in part.skipped.ranges():
-                if one["end"] <= hidden:
-                    continue
-                own: Skipped = {
-                    "start": max(one["start"] - hidden, 0),
-                    "end": one["end"] - hidden,
-                    "layer": one["layer"],
-                }
-                found.append({**own, "passage": part.number} if self.joint else own)
+            for one in part.skipped.ranges(part.passage.hidden):
+                found.append({**one, "passage": part.number} if self.joint else one)
         return found
 
     def probabilities(self) -> dict[int, npt.NDArray[np.float32]]:

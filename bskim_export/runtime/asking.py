@@ -4,13 +4,15 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVarTuple
+from typing import Protocol, TypeVarTuple
 
 from bskim_export.errors import InputError
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.arguments import Call, Example
 from bskim_export.runtime.asked import Asked, Passage, read_passages
+from bskim_export.runtime.options import RunOptions
 from bskim_export.runtime.scoring import Answer
+from bskim_export.runtime.skipped import Skipped
 from bskim_export.runtime.windows import Window
 
 TOGETHER = 64
@@ -31,7 +33,31 @@ def new_asked(answerer: Answerer, item: Example | InputError, return_skim: bool 
     return Asked(answerer, item.question, passages, joint, return_skim)
 
 
-def result_of(asked: Asked, return_stats: bool = False) -> Answer | list[Answer]:
+class Done(Protocol):
+    """A question that is done: an `Asked`, or a `prepared.asking.PreparedAsked`."""
+
+    return_skim: bool
+    seconds: float
+
+    @property
+    def options(self) -> RunOptions:
+        """Return the settings of its run."""
+
+    @property
+    def count(self) -> int:
+        """Return how many windows there were."""
+
+    def answers(self) -> list[Answer]:
+        """Return the answers, best first."""
+
+    def skipped(self) -> list[Skipped]:
+        """Return what was skimmed."""
+
+    def kept_share(self) -> float:
+        """Return the share of the work of all layers on passage blocks that was done."""
+
+
+def result_of(asked: Done, return_stats: bool = False) -> Answer | list[Answer]:
     """Return the answers of a question that is done as `QAPipeline.run` does: a list if several were asked for."""
     answers = asked.answers()
     skipped = asked.skipped() if asked.return_skim else []
@@ -40,7 +66,7 @@ def result_of(asked: Asked, return_stats: bool = False) -> Answer | list[Answer]
             answer["skipped"] = skipped
         if return_stats:
             answer["stats"] = {"seconds": asked.seconds, "windows": asked.count, "kept_share": asked.kept_share()}
-    return answers if asked.answerer.options.top_k > 1 else answers[0]
+    return answers if asked.options.top_k > 1 else answers[0]
 
 
 def ask_all(answerer: Answerer, questions: Iterable[Asked | InputError]) -> Iterator[Asked | InputError]:

@@ -63,8 +63,8 @@ class Batch:
         self._may_leave = np.array([w.may_leave for w in windows]) & (stays < 0)
         # Which positions hold a token, and which of them one of the question.
         positions = self._block[:, None] * self._size + np.arange(self._size)
-        lengths = np.array([w.length for w in windows])
-        self._mask = np.where(positions < lengths[self._window, None], np.float32(0), MASKED)
+        tokens = np.concatenate([w.is_token for w in windows]).reshape(-1, self._size)
+        self._mask = np.where(tokens, np.float32(0), MASKED)
         asked = np.array([w.question_length for w in windows])
         self._question = positions < asked[self._window, None]
         self._layers = layers
@@ -87,7 +87,10 @@ class Batch:
         return len(self._scored)
 
     def tokens(self) -> dict[str, Any]:
-        """Return the model's inputs, int64 [N, block_size] each."""
+        """Return the model's inputs: int64 [N, block_size] each, or the states of a split one."""
+        states = [w.states for w in self._inputs if w.states is not None]
+        if states:
+            return {"states": self._backend.to_device(np.concatenate(states))}
         arrays = {name: np.concatenate([getattr(w, name) for w in self._inputs]) for name in TOKEN_INPUTS}
         return {name: self._backend.to_device(a.reshape(-1, self._size)) for name, a in arrays.items()}
 

@@ -85,7 +85,7 @@ class BundleRunner(ABC):
         feeds = batch.tokens() | batch.layout()
         return batch.finish(dense.run({name: feeds[name] for name in inputs}))
 
-    def _load(self, graphs: Sequence[Graph], streams: int = 1) -> list[Engine]:
+    def load_graphs(self, graphs: Sequence[Graph], streams: int = 1) -> list[Engine]:
         try:
             return [self._backend.load(self._bundle, graph, streams) for graph in graphs]
         finally:

@@ -82,9 +82,18 @@ class EvidenceReader:
         hidden: characters at its beginning that no answer may come from, as a title; offsets count from behind them
         cls_token_id: of the model; None if it has none
         options: settings of the run
+        characters: of the text, if they are at hand
     """
 
-    def __init__(self, passage: int, context: str, hidden: int, cls_token_id: int | None, options: RunOptions):
+    def __init__(
+        self,
+        passage: int,
+        context: str,
+        hidden: int,
+        cls_token_id: int | None,
+        options: RunOptions,
+        characters: Characters | None = None,
+    ):
         self._passage = passage
         self._context = context
         self._hidden = hidden
@@ -92,7 +101,7 @@ class EvidenceReader:
         self._options = options
         # A few spans more than are asked for: several may be widened to the same words.
         self._count = options.top_k * 2 + 10 if options.align_to_words else options.top_k
-        self._characters = Characters(context)
+        self._characters = characters or Characters(context)
 
     def read(self, window: Window, result: WindowResult) -> Evidence:
         """Return what a window says."""

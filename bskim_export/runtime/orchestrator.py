@@ -61,13 +61,13 @@ class Orchestrator(BundleRunner):
 
     def _dense(self) -> Engine:
         if self._dense_engine is None:
-            self._dense_engine = self._load([self._bundle.manifest.dense])[0]
+            self._dense_engine = self.load_graphs([self._bundle.manifest.dense])[0]
         return self._dense_engine
 
     def _stages(self) -> list[StageEngines]:
         if not self._stage_engines:
             stages = self._bundle.manifest.stages
-            engines = iter(self._load([g for s in stages for g in (s.graph, s.skim) if g is not None]))
+            engines = iter(self.load_graphs([g for s in stages for g in (s.graph, s.skim) if g is not None]))
             self._stage_engines = [(s, next(engines), next(engines) if s.skim else None) for s in stages]
         return self._stage_engines
 

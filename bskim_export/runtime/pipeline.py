@@ -1,7 +1,7 @@
 """QAPipeline: questions and contexts in, answers out."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -12,11 +12,12 @@ from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.hub import is_hub_name
 from bskim_export.errors import InputError, only_own_errors
 from bskim_export.runtime.answering import Answerer
-from bskim_export.runtime.arguments import parse_call
-from bskim_export.runtime.asking import ask_all, new_asked, result_of, shown_progress
+from bskim_export.runtime.arguments import Call, parse_call, parse_prepared
+from bskim_export.runtime.asking import Done, ask_all, new_asked, result_of, shown_progress
 from bskim_export.runtime.opening import find_backend, make_policy, make_runner, read_tokenizer
 from bskim_export.runtime.options import BATCH_SIZE, GivenOptions, RunOptions, check_count, check_flag
 from bskim_export.runtime.policy import Policy, check_threshold
+from bskim_export.runtime.prepared.preparing import Preparing
 from bskim_export.runtime.pruning import Pruning
 from bskim_export.runtime.scoring import Answer
 from bskim_export.runtime.windows import WindowMaker
@@ -34,7 +35,7 @@ class CallOptions(GivenOptions, total=False):
     topk: int | None
 
 
-class QAPipeline(Pruning):
+class QAPipeline(Pruning, Preparing):
     """Extractive question answering from a bundle, with the arguments and results of the question-answering pipeline
     that transformers removed in 5.3. Needs neither torch nor transformers. Safe to call from several threads.
 
@@ -127,6 +128,7 @@ class QAPipeline(Pruning):
         context: Any = None,
         data: Any = None,
         passages: Any = None,
+        prepared: Any = None,
         top_k: int = 1,
         **options: Unpack[CallOptions],
     ) -> Any: ...
@@ -139,6 +141,7 @@ class QAPipeline(Pruning):
         context: Any = None,
         data: Any = None,
         passages: Any = None,
+        prepared: Any = None,
         top_k: int = 1,
         doc_stride: int | None = None,
         max_answer_len: int | None = None,
@@ -166,6 +169,7 @@ class QAPipeline(Pruning):
             passages: instead of a context, what a retriever found: strings, or dicts with "text" and perhaps "title",
                 which is read before the text. They are answered jointly: a window never holds parts of two, and the
                 best answer of all wins. Also an iterator, which is read when its turn comes
+            prepared: instead of both, what `prepare` made of them, or several of these: only questions are run
             top_k: answers per question; above 1 each question gets a list
             doc_stride: tokens that neighbouring windows share; default: the bundle's. Never more than half of what
                 the question leaves for the passage
@@ -216,12 +220,13 @@ class QAPipeline(Pruning):
             max_blocks=max_blocks,
             window_scale=window_scale,
         )
-        call = parse_call(args, question, context, data, passages)
-        answerer = self.answerer(options).able()
+        if prepared is not None:
+            call = parse_prepared(args, question, any(one is not None for one in (context, data, passages)))
+        else:
+            call = parse_call(args, question, context, data, passages)
         answers: list[Any] = []
-        questions = (new_asked(answerer, item, return_skim) for item in call.items)
         with self._turn, shown_progress(call, progress) as advance:
-            for i, one in enumerate(ask_all(answerer, questions)):
+            for i, one in enumerate(self._done(call, options, prepared, return_skim)):
                 if isinstance(one, InputError) and on_error == "raise":
                     raise InputError(f"Question {i}: {one}") if call.several else one
                 answers.append(one if isinstance(one, InputError) else result_of(one, return_stats))
@@ -231,6 +236,13 @@ class QAPipeline(Pruning):
         return answers if call.several else answers[0]
 
     __call__ = run
+
+    def _done(self, call: Call, options: RunOptions, prepared: Any, return_skim: bool) -> Iterable[Done | InputError]:
+        """Run the questions of a call, and yield each when it is done, or its error."""
+        if prepared is not None or self.bundle.manifest.split is not None:
+            return self.ask_prepared(call.items, options, prepared, return_skim)
+        answerer = self.answerer(options).able()
+        return ask_all(answerer, (new_asked(answerer, item, return_skim) for item in call.items))
 
     def warm_up(self) -> None:
         """Run a window of every length once, so that the first questions do not wait for what engines do once.
@@ -249,6 +261,7 @@ class QAPipeline(Pruning):
         """Let go of the engines and their memory. Calls that run now end as usual; later ones are refused."""
         self._closed = True
         self.runner.unload()
+        self.unload_lower()
 
     def __enter__(self) -> Self:
         return self

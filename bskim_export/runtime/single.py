@@ -182,7 +182,7 @@ class SingleRunner(BundleRunner):
         key = (graph.file, several)
         if key not in self._engines:
             try:
-                (self._engines[key],) = self._load([graph], self._backend.threads if several else 1)
+                (self._engines[key],) = self.load_graphs([graph], self._backend.threads if several else 1)
             except BundleError as error:
                 other = self._engines.get((graph.file, not several))
                 if other is None:

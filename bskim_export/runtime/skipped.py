@@ -32,11 +32,22 @@ class SkippedTokens:
 
     def note(self, number: int, window: Window, result: WindowResult) -> None:
         """Take in a window, by its number. A later result takes the place of an earlier one."""
-        layers = np.repeat(result.dropped_after, self._size)[window.passage]
-        self._windows[number] = (window.offsets, layers)
+        self.take(number, window.offsets, np.repeat(result.dropped_after, self._size)[window.passage])
 
-    def ranges(self) -> list[Skipped]:
+    def take(self, number: int, offsets: npt.NDArray[np.int32], layers: npt.NDArray[np.int16]) -> None:
+        """Take in some tokens, by the number of their window.
+
+        Args:
+            offsets: int32 [T, 2], their characters
+            layers: int16 [T], the layer after which each was dropped, `blocks.KEPT` if it never was
+        """
+        self._windows[number] = (offsets, layers)
+
+    def ranges(self, hidden: int = 0) -> list[Skipped]:
         """Return the dropped character ranges, which do not overlap, in the order of the context.
+
+        Args:
+            hidden: characters before the text, as a title: offsets count from behind them
 
         A token that several windows hold counts as dropped when the last of them drops it. White space between two
         tokens dropped after the same layer belongs to the range.
@@ -55,4 +66,7 @@ class SkippedTokens:
             elif layer != KEPT:
                 ranges.append({"start": start, "end": end, "layer": layer})
             previous = layer
-        return ranges
+        shown = [one for one in ranges if one["end"] > hidden]
+        return [
+            {"start": max(one["start"] - hidden, 0), "end": one["end"] - hidden, "layer": one["layer"]} for one in shown
+        ]

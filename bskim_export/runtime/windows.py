@@ -38,6 +38,9 @@ class Window:
     is_first, is_last: where it is among the windows of its context
     judge_shared: predictors also judge the question block that holds passage tokens. It is never dropped by itself,
         but the window may leave only once it is refused too. Not needed where the window before has these tokens
+    states: of a window of a split model, float32 [K, block_size, H], the hidden states behind its lower layers; ids,
+        types and positions mean nothing then
+    tokens: bool [K * block_size], which positions hold a token; default: the first `length` ones
     """
 
     input_ids: npt.NDArray[np.int64]
@@ -52,6 +55,13 @@ class Window:
     is_first: bool = True
     is_last: bool = True
     judge_shared: bool = False
+    states: npt.NDArray[np.float32] | None = None
+    tokens: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def is_token(self) -> npt.NDArray[np.bool_]:
+        """Return bool [K * block_size]: which positions hold a token."""
+        return np.arange(len(self.input_ids)) < self.length if self.tokens is None else self.tokens
 
     @property
     def unjudged_blocks(self) -> int:

@@ -1,0 +1,189 @@
+"""What it costs and what it gives to ask prepared documents: beside reading them whole, and beside an unsplit model."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bskim_export.data.metrics import f1
+from bskim_export.data.question import Question
+from bskim_export.evaluate.timing import seconds_of, take_turns
+from bskim_export.runtime.arguments import Example
+from bskim_export.runtime.pipeline import QAPipeline
+from bskim_export.runtime.prepared.asking import PreparedAsked, SplitAnswerer, ask_items, whole
+from bskim_export.runtime.prepared.collection import Collection
+from bskim_export.runtime.prepared.passages import question_ids
+from bskim_export.runtime.token_ranges import overlapping
+
+FIRST = (1, 4, 16, 32)
+"""The answer's block is looked for among so many of the best ones."""
+
+
+@dataclass
+class Row:
+    """One way to answer, and its figures.
+
+    f1: of each question, in percent
+    seconds: of each question that was timed
+    """
+
+    name: str
+    f1: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def figures(self) -> dict[str, Any]:
+        """Return its figures."""
+        return {
+            "name": self.name,
+            "questions": len(self.f1),
+            "f1": float(np.mean(self.f1)) if self.f1 else None,
+            "seconds": float(np.median(self.seconds)) if self.seconds else None,
+            "total_seconds": float(np.sum(self.seconds)),
+        }
+
+
+@dataclass
+class PreparedReport:
+    """The figures of some documents and their questions.
+
+    rows: ways to answer; see `measure`
+    documents, blocks, tokens: what was prepared
+    nbytes: that it takes
+    prepare_seconds: of each document
+    lower_seconds: of each document that was also read by the unsplit model: its time for as many layers
+    ranks: of each question with an answer, how many blocks are ahead of the best one that holds it
+    """
+
+    rows: list[Row]
+    documents: int = 0
+    blocks: int = 0
+    tokens: int = 0
+    nbytes: int = 0
+    prepare_seconds: list[float] = field(default_factory=list)
+    lower_seconds: list[float] = field(default_factory=list)
+    lower_prepare_seconds: list[float] = field(default_factory=list)
+    ranks: list[int] = field(default_factory=list)
+
+    def found(self, first: int) -> float:
+        """Return the share of questions whose answer's block is among the first ones."""
+        return float(np.mean(np.array(self.ranks) < first)) if self.ranks else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures by name."""
+        chosen, dense = self.rows[0].figures(), self.rows[-1].figures()
+        figures: dict[str, Any] = {
+            "rows": [row.figures() for row in self.rows],
+            "documents": self.documents,
+            "blocks_per_document": self.blocks / max(1, self.documents),
+            "bytes_per_token": self.nbytes / max(1, self.tokens),
+            "prepare_seconds": float(np.median(self.prepare_seconds)) if self.prepare_seconds else None,
+            "found": {str(n): self.found(n) for n in FIRST},
+        }
+        if self.lower_seconds and dense["seconds"] and chosen["seconds"]:
+            whole_time = float(np.sum(self.lower_seconds))
+            figures["prepare_over_lower"] = float(np.sum(self.lower_prepare_seconds)) / whole_time
+            figures["dense_over_question"] = dense["seconds"] / chosen["seconds"]
+            figures["break_even_questions"] = figures["prepare_seconds"] / (dense["seconds"] - chosen["seconds"])
+        return figures
+
+
+def measure(
+    qa: QAPipeline,
+    questions: Sequence[Question],
+    against: QAPipeline | None = None,
+    timed: int | None = None,
+    max_blocks: Sequence[int] = (),
+    progress: Callable[[int], object] = lambda done: None,
+) -> PreparedReport:
+    """Ask questions of prepared documents, one at a time, in turns with other ways to answer them.
+
+    The rows: the best blocks at the bundle's own number and at others; every block of the split model (DeFormer); and
+    an unsplit model without skimming.
+
+    Args:
+        qa: of a split model
+        questions: those of one context are asked of one document
+        against: of the unsplit model
+        timed: questions that the rows which read whole documents answer, spread over all; default: all
+        max_blocks: further numbers of blocks
+        progress: called with the number of questions that were just done
+
+    Raises:
+        InputError: a question cannot be run.
+    """
+    ours = qa.split_answerer()
+    numbers = [None, *max_blocks]
+    rows = [Row(f"{qa.bundle.manifest.split.max_blocks if n is None else n} blocks") for n in numbers]  # type: ignore[union-attr]
+    every = Row("every block")
+    dense = Row("unsplit, dense")
+    report = PreparedReport([*rows, every, *([dense] if against is not None else [])])
+    ways = [qa.split_answerer(qa.options(max_blocks=n)) for n in numbers]
+    read_all = whole(ours)
+    by_context: dict[str, list[Question]] = {}
+    for question in questions:
+        by_context.setdefault(question.context, []).append(question)
+    step = max(1, len(questions) // timed) if timed else 1
+    turn = 0
+    for context, own in by_context.items():
+        collection, seconds = _prepare(qa, context)
+        report.documents += 1
+        report.blocks += len(collection)
+        report.tokens += int(collection.parts[0].tokens.sum())
+        report.nbytes += collection.parts[0].nbytes
+        report.prepare_seconds.append(seconds)
+        for question in own:
+            slow = turn % step == 0
+            jobs: list[tuple[Row, Callable[[], str]]] = [
+                (row, lambda way=way: _answer(way, question, collection)) for row, way in zip(rows, ways, strict=True)
+            ]
+            if slow:
+                jobs.append((every, lambda: _answer(read_all, question, collection)))
+            if slow and against is not None:
+                jobs.append((dense, lambda: _dense(against, question)))
+            for row, job in take_turns(jobs, turn):
+                texts: list[str] = []
+                row.seconds.append(seconds_of(lambda: texts.append(job())))
+                row.f1.append(100 * f1(texts[0], question.gold))
+            if slow and against is not None:
+                # The unsplit model reads the document once more for each question: its lower layers' share of that.
+                model = qa.bundle.model
+                report.lower_seconds.append(dense.seconds[-1] * ours.split.layer / model.num_layers)
+                report.lower_prepare_seconds.append(_prepare(qa, context)[1])
+            if (rank := _rank(ours, question, collection)) is not None:
+                report.ranks.append(rank)
+            turn += 1
+            progress(1)
+    return report
+
+
+def _prepare(qa: QAPipeline, context: str) -> tuple[Collection, float]:
+    found: list[Any] = []
+    seconds = seconds_of(lambda: found.append(qa.prepare(context)))
+    return Collection(found, found[0].identity), seconds
+
+
+def _answer(answerer: SplitAnswerer, question: Question, collection: Collection) -> str:
+    (done,) = ask_items(answerer, [Example(question.question, question.context)], collection)
+    if not isinstance(done, PreparedAsked):
+        raise done
+    return done.answers()[0]["answer"]
+
+
+def _dense(qa: QAPipeline, question: Question) -> str:
+    return str(qa(question=question.question, context=question.context)["answer"])
+
+
+def _rank(answerer: SplitAnswerer, question: Question, collection: Collection) -> int | None:
+    """Return how many blocks are ahead of the best one that holds a token of an answer; None without an answer."""
+    part = collection.parts[0]
+    positive = np.zeros(len(part), bool)
+    size = part.words.shape[1]
+    for begin, text in zip(question.starts, question.answers, strict=True):
+        positive[overlapping(part.offsets.reshape(-1, 2), begin, begin + len(text)) // size] = True
+    if not positive.any():
+        return None
+    ids = question_ids(answerer.tokenizer, question.question, answerer.upper.runner.model)
+    (asked,) = answerer.lower.ask([ids])
+    scores = collection.scores(asked)
+    return int((scores > scores[positive].max()).sum())

@@ -1,0 +1,86 @@
+"""The graphs of a split model's lower layers: what they take and give. Standard library only.
+
+Both read sequences that are padded to whole blocks, B of them together. The graph of passages puts the model's `[CLS]`
+before each by itself.
+"""
+
+from collections.abc import Iterator
+
+from bskim_export.bundle.manifest import Manifest, Model
+from bskim_export.bundle.tensors import HIDDEN_DTYPES, TensorSpec
+
+PREPARE = "onnx/prepare.onnx"
+QUESTION = "onnx/question.onnx"
+Specs = tuple[list[TensorSpec], list[TensorSpec]]
+"""Inputs and outputs of a graph."""
+
+
+def prepare_specs(model: Model, parts: int, width: int, precision: str) -> Specs:
+    """Return the tensors of the graph that prepares passages.
+
+    section_ids: token ids of B sections, [B, M * block_size]
+    section_mask: 0 for a token, -10000 for padding
+    section_states: hidden states behind the lower layers
+    features: of each block, its parts' features one after the other
+    """
+    tokens = f"width * {model.block_size}"
+    hidden = HIDDEN_DTYPES[precision]
+    return (
+        [
+            TensorSpec("section_ids", "int64", ["windows", tokens]),
+            TensorSpec("section_mask", "float32", ["windows", tokens]),
+        ],
+        [
+            TensorSpec("section_states", hidden, ["windows", tokens, model.hidden_size]),
+            TensorSpec("features", "float32", ["windows", "width", parts * width]),
+        ],
+    )
+
+
+def question_specs(model: Model, width: int, precision: str) -> Specs:
+    """Return the tensors of the graph that reads questions.
+
+    question_ids: `[CLS] question [SEP]` of B questions, [B, M * block_size]
+    question_mask: 0 for a token, -10000 for padding
+    question_states: hidden states behind the lower layers
+    queries: what each token looks for among the features, 0 for padding
+    """
+    tokens = f"width * {model.block_size}"
+    hidden = HIDDEN_DTYPES[precision]
+    return (
+        [
+            TensorSpec("question_ids", "int64", ["windows", tokens]),
+            TensorSpec("question_mask", "float32", ["windows", tokens]),
+        ],
+        [
+            TensorSpec("question_states", hidden, ["windows", tokens, model.hidden_size]),
+            TensorSpec("queries", "float32", ["windows", tokens, width]),
+        ],
+    )
+
+
+def split_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a manifest's `split`: the field, and what is wrong with it."""
+    split, model = manifest.split, manifest.model
+    if split is None:
+        return
+    if not 1 <= split.layer < model.num_layers:
+        yield "split: layer", f"expected 1 to {model.num_layers - 1}, found {split.layer}"
+    if not 1 <= split.parts <= model.block_size or model.block_size % split.parts:
+        yield "split: parts", f"expected a divisor of block_size {model.block_size}, found {split.parts}"
+    if not 1 <= split.width <= 1 << 16:
+        yield "split: width", f"expected 1 to {1 << 16}, found {split.width}"
+    if not 1 <= split.max_blocks <= 1 << 16:
+        yield "split: max_blocks", f"expected 1 to {1 << 16}, found {split.max_blocks}"
+    if manifest.precision not in HIDDEN_DTYPES:
+        return
+    for place, graph, file, (inputs, outputs) in (
+        ("prepare", split.prepare, PREPARE, prepare_specs(model, split.parts, split.width, manifest.precision)),
+        ("question", split.question, QUESTION, question_specs(model, split.width, manifest.precision)),
+    ):
+        if graph.file != file or graph.symmetric is not None:
+            yield f"split: {place}: file", f"expected '{file}' in one form, found '{graph.file[:80]}'"
+        if graph.inputs != inputs:
+            yield f"split: {place}: inputs", "they are not those of this graph"
+        if graph.outputs != outputs:
+            yield f"split: {place}: outputs", "they are not those of this graph"

@@ -1,0 +1,58 @@
+"""The lower graphs of a split model's bundle: written, and described for its manifest."""
+
+from collections.abc import Callable, Sequence
+
+from torch import nn
+
+from bskim_export.bundle.manifest import Graph, Model, Split
+from bskim_export.bundle.split_graph import PREPARE, QUESTION, Specs, prepare_specs, question_specs
+from bskim_export.errors import InputError
+from bskim_export.export.graph_writer import GraphWriter
+from bskim_export.export.split_graphs import PrepareModule, QuestionModule, lower_inputs
+from bskim_export.model.qa import BlockSkimForQuestionAnswering
+from bskim_export.model.retrieval import WIDTH, RetrievalPredictor
+from bskim_export.model.split import split_layer
+
+MAX_BLOCKS = 14
+"""Passage blocks that a question reads: the most that training reads together (training/split_data.py)."""
+
+
+def check_split(model: BlockSkimForQuestionAnswering, precision: str, engines: Sequence[object]) -> None:
+    """Raise InputError if a split model is to be exported in a way that there is not."""
+    if model.skim.split_layer is None:
+        return
+    if precision != "fp32":
+        raise InputError(f"A split model is exported in fp32 only, not in {precision}: pass no --precision.")
+    if engines:
+        raise InputError("A split model is not compiled ahead of time: pass no --backend; TensorRT compiles it at run.")
+
+
+def write_lower(
+    model: BlockSkimForQuestionAnswering, description: Model, writer: GraphWriter, step: Callable[[], object]
+) -> Split:
+    """Write both lower graphs.
+
+    Args:
+        step: called before each
+    """
+    assert isinstance(model.retrieval, RetrievalPredictor)
+    parts = model.retrieval.parts
+    first = description.pad_token_id if description.cls_token_id is None else description.cls_token_id
+
+    def write(module: nn.Module, file: str, outputs: Sequence[str], specs: Specs) -> Graph:
+        step()
+        ids, mask = (spec.name for spec in specs[0])
+        writer.write((type(module),), module, lower_inputs((ids, mask), description.block_size), tuple(outputs), file)
+        return Graph(file, *specs)
+
+    prepare = PrepareModule(model, first).eval()
+    question = QuestionModule(model).eval()
+    precision = "fp32"
+    return Split(
+        split_layer(model),
+        parts,
+        WIDTH,
+        MAX_BLOCKS,
+        write(prepare, PREPARE, prepare.outputs, prepare_specs(description, parts, WIDTH, precision)),
+        write(question, QUESTION, question.outputs, question_specs(description, WIDTH, precision)),
+    )

@@ -1,0 +1,134 @@
+"""A split model's lower layers as they are run: passages to states and features, questions to states and queries."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from bskim_export.backends.base import Backend, Engine
+from bskim_export.blocks import MASKED, count_blocks
+from bskim_export.bundle.bundle import Bundle
+from bskim_export.bundle.manifest import Graph, Split
+from bskim_export.errors import BundleError
+from bskim_export.runtime.batch import require_numbers
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is known of a question before it meets a passage.
+
+    ids: int64 [T], `[CLS] question [SEP]`, not padded
+    states: float32 [K, block_size, H], hidden states behind the lower layers
+    queries: float32 [T, F], what each token looks for among the features of blocks
+    """
+
+    ids: npt.NDArray[np.int64]
+    states: Floats
+    queries: Floats
+
+
+class Lower(Protocol):
+    """Runs the lower layers of a split model. The results of a sequence are the same in any batch, but for rounding."""
+
+    def prepare(self, sections: Sequence[npt.NDArray[np.int64]]) -> list[tuple[Floats, Floats]]:
+        """Return the states, [K, block_size, H], and features, [K, parts, F], of each section.
+
+        Args:
+            sections: token ids, int64 [S] each, not padded, without `[CLS]`
+        """
+
+    def ask(self, questions: Sequence[npt.NDArray[np.int64]]) -> list[Question]:
+        """Return what is known of each question, from its ids."""
+
+
+class BundleLower:
+    """The lower layers of a bundle.
+
+    Args:
+        bundle: of a split model
+        split: its manifest's
+        backend: compiles and runs the graphs
+        load: compiles graphs, as `BundleRunner` does it
+    """
+
+    def __init__(self, bundle: Bundle, split: Split, backend: Backend, load: Callable[[Sequence[Graph]], list[Engine]]):
+        self._split = split
+        self._size = bundle.model.block_size
+        self._pad = bundle.model.pad_token_id
+        self._backend = backend
+        self._load = load
+        self._engines: dict[str, Engine] = {}
+
+    def prepare(self, sections: Sequence[npt.NDArray[np.int64]]) -> list[tuple[Floats, Floats]]:
+        """Run sections as one batch; see `Lower.prepare`."""
+        found = self._run(self._split.prepare, "section", sections)
+        states = found["section_states"].reshape(len(sections), -1, self._size, found["section_states"].shape[-1])
+        features = found["features"].reshape(*states.shape[:2], self._split.parts, self._split.width)
+        counts = [count_blocks(len(ids), self._size) for ids in sections]
+        return [(states[i, :n], features[i, :n]) for i, n in enumerate(counts)]
+
+    def ask(self, questions: Sequence[npt.NDArray[np.int64]]) -> list[Question]:
+        """Run questions as one batch; see `Lower.ask`."""
+        found = self._run(self._split.question, "question", questions)
+        asked = []
+        for i, ids in enumerate(questions):
+            blocks = count_blocks(len(ids), self._size)
+            states = found["question_states"][i, : blocks * self._size]
+            queries = np.array(found["queries"][i, : len(ids)], np.float32)
+            asked.append(Question(ids, states.reshape(blocks, self._size, -1), queries))
+        return asked
+
+    def unload(self) -> None:
+        """Let go of the engines. A later run compiles them anew."""
+        self._engines = {}
+
+    def load(self) -> None:
+        """Compile both graphs, so that the first request does not wait for it."""
+        self._engine(self._split.question)
+        self._engine(self._split.prepare)
+
+    def _engine(self, graph: Graph) -> Engine:
+        if graph.file not in self._engines:
+            (self._engines[graph.file],) = self._load([graph])
+        return self._engines[graph.file]
+
+    def _run(self, graph: Graph, kind: str, rows: Sequence[npt.NDArray[np.int64]]) -> dict[str, Floats]:
+        ids, mask = pad_rows(rows, self._pad, self._size)
+        feeds: dict[str, Any] = {
+            f"{kind}_ids": self._backend.to_device(ids),
+            f"{kind}_mask": self._backend.to_device(np.where(mask, np.float32(0), MASKED)),
+        }
+        found = self._engine(graph).run(feeds)
+        results = {name: np.asarray(self._backend.to_host(value), np.float32) for name, value in found.items()}
+        for name, values in results.items():
+            require_numbers(values, name)
+        return results
+
+
+def pad_rows(
+    rows: Sequence[npt.NDArray[np.int64]], pad: int, size: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return rows of ids padded to whole blocks of the longest, and which of them are tokens: [B, M * size] both."""
+    length = count_blocks(max(map(len, rows)), size) * size
+    ids = np.full((len(rows), length), pad, np.int64)
+    for row, own in zip(ids, rows, strict=True):
+        row[: len(own)] = own
+    return ids, np.arange(length) < np.array([[len(own)] for own in rows])
+
+
+def require_split(bundle: Bundle) -> Split:
+    """Return a bundle's lower layers.
+
+    Raises:
+        BundleError: its model is not split.
+    """
+    if bundle.manifest.split is None:
+        raise BundleError(
+            f"The model of '{bundle.folder}' is not split: it reads question and passage together, so that nothing can "
+            "be prepared. Train one that is: bskim-train --split LAYER, and export it."
+        )
+    return bundle.manifest.split

@@ -1,0 +1,194 @@
+"""Prepared passages: what the lower layers made of them, kept for all questions."""
+
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from bskim_export.bundle.bundle import Bundle
+from bskim_export.bundle.checks import TOKENIZER
+from bskim_export.bundle.manifest import Model
+from bskim_export.errors import InputError
+from bskim_export.runtime.asked import Passage
+from bskim_export.runtime.characters import Characters
+from bskim_export.runtime.prepared.cut import cut_sections, section_blocks
+from bskim_export.runtime.prepared.lower import Lower
+from bskim_export.runtime.prepared.passages import PassageTokens, cut_passage, section_ids
+from bskim_export.runtime.windows import NoWordsError
+
+SECTIONS = 8
+"""Sections that run together."""
+
+
+@dataclass(eq=False)
+class Prepared:
+    """Passages with N blocks together, prepared by a split model. A question to them runs its upper layers only.
+
+    `QAPipeline.prepare` makes one, `store.save` and `store.load` keep it in a file.
+
+    Attributes:
+        identity: of what prepared it, see `identity_of`; a pipeline takes no other
+        passages: the texts
+        tokens: of each passage, how many tokens it has
+        states: float16 [N, block_size, H], hidden states behind the lower layers
+        features: float32 [N, parts, F], by which a question's blocks are chosen
+        offsets: int32 [N, block_size, 2], the characters that each token stands for
+        words: int32 [N, block_size], the word of each token; -1 for none
+        joint: they are passages that answers name by number, not one context
+        names: of the documents, where they have names
+        checks: int64 [N], of what lies in a file: the checksum of each block's states
+        source: the file
+    """
+
+    identity: str
+    passages: list[Passage]
+    tokens: npt.NDArray[np.int64]
+    states: npt.NDArray[np.float16]
+    features: npt.NDArray[np.float32]
+    offsets: npt.NDArray[np.int32]
+    words: npt.NDArray[np.int32]
+    joint: bool = False
+    names: list[str] = field(default_factory=list)
+    checks: npt.NDArray[np.int64] | None = field(default=None, repr=False)
+    source: str = ""
+    _characters: dict[int, Characters] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        """Return how many blocks there are."""
+        return len(self.states)
+
+    @cached_property
+    def first(self) -> npt.NDArray[np.int64]:
+        """Return int64 [P + 1]: the first block of each passage, and the number of blocks."""
+        return np.concatenate([[0], np.cumsum(-(-self.tokens // self.words.shape[1]))])
+
+    @cached_property
+    def passage(self) -> npt.NDArray[np.int64]:
+        """Return int64 [N], the passage of each block."""
+        return np.repeat(np.arange(len(self.tokens)), np.diff(self.first))
+
+    def states_of(self, block: int) -> npt.NDArray[np.float32]:
+        """Return the states of a block, float32 [block_size, H].
+
+        Raises:
+            InputError: they lie in a file, and are not those that were written.
+        """
+        found = self.states[block]
+        if self.checks is not None and checksum(found) != self.checks[block]:
+            raise InputError(f"'{self.source}' is damaged: its states are not those that were written. Prepare again.")
+        return found.astype(np.float32)
+
+    def is_token(self, block: int) -> npt.NDArray[np.bool_]:
+        """Return bool [block_size]: which positions of a block hold a token, not padding."""
+        size = self.words.shape[1]
+        own = self.passage[block]
+        left = self.tokens[own] - (block - self.first[own]) * size
+        return np.arange(size) < left
+
+    def characters(self, passage: int) -> Characters:
+        """Return the characters of a passage's text; made once."""
+        if passage not in self._characters:
+            self._characters[passage] = Characters(self.passages[passage].whole)
+        return self._characters[passage]
+
+    @property
+    def nbytes(self) -> int:
+        """Return how many bytes its arrays take."""
+        return sum(a.nbytes for a in (self.states, self.features, self.offsets, self.words))
+
+
+def checksum(array: npt.NDArray[Any]) -> int:
+    """Return the CRC-32 of an array's bytes."""
+    return zlib.crc32(np.ascontiguousarray(array).data.cast("B")) if array.size else 0
+
+
+def identity_of(bundle: Bundle) -> str:
+    """Return what two bundles have in common if and only if they prepare passages alike."""
+    split = bundle.manifest.split
+    layer = None if split is None else split.layer
+    files = bundle.manifest.files
+    return f"{bundle.weights_hash[:32]}-{files[TOKENIZER][:16]}-{layer}-{bundle.model.max_seq_len}"
+
+
+def prepare_passages(
+    passages: Iterable[Passage],
+    tokenizer: Tokenizer,
+    model: Model,
+    lower: Lower,
+    identity: str,
+    joint: bool,
+    names: Sequence[str] = (),
+) -> Prepared:
+    """Run the lower layers over passages, section by section.
+
+    Args:
+        tokenizer, model, lower: of the split model
+        joint: see Prepared; passages without words are left out of the blocks then
+        names: of the passages
+
+    Raises:
+        InputError: the context, or all passages, have no words.
+    """
+    texts = list(passages)
+    cut: list[PassageTokens] = []
+    for one in texts:
+        try:
+            cut.append(cut_passage(tokenizer, one.whole, model))
+        except NoWordsError:
+            if not joint:
+                raise NoWordsError("`context` cannot be empty: it has no words.") from None
+            cut.append(PassageTokens.empty(model.block_size))
+    if not any(own.blocks for own in cut):
+        raise InputError("`passages` cannot be empty: none of them has words.")
+    states, features = [], []
+    for run_states, run_features in _run_sections(cut, model, lower):
+        states.append(run_states)
+        features.append(run_features)
+    return Prepared(
+        identity,
+        texts,
+        np.array([len(own.offsets) for own in cut], np.int64),
+        np.concatenate(states),
+        np.concatenate(features),
+        np.concatenate([own.padded_offsets for own in cut]),
+        np.concatenate([own.padded_words for own in cut]),
+        joint,
+        list(names),
+    )
+
+
+def _run_sections(
+    cut: Sequence[PassageTokens], model: Model, lower: Lower
+) -> Iterator[tuple[npt.NDArray[np.float16], npt.NDArray[np.float32]]]:
+    """Yield the kept states and features of all sections, in order."""
+    width = section_blocks(model.max_seq_len, model.block_size)
+    sections = [(own, section) for own in cut for section in cut_sections(own.blocks, width)]
+    for begin in range(0, len(sections), SECTIONS):
+        part = sections[begin : begin + SECTIONS]
+        # Those of like length together: a short one is not padded to a long one's length.
+        order = sorted(range(len(part)), key=lambda i: part[i][1].stop - part[i][1].first)
+        found: dict[int, tuple[npt.NDArray[np.float16], npt.NDArray[np.float32]]] = {}
+        for group in _alike(order, [s.stop - s.first for _, s in part]):
+            done = lower.prepare([section_ids(*part[i], model) for i in group])
+            for i, (states, features) in zip(group, done, strict=True):
+                section = part[i][1]
+                keep = slice(section.keep_first - section.first, section.keep_stop - section.first)
+                found[i] = (states[keep].astype(np.float16), np.ascontiguousarray(features[keep]))
+        yield from (found[i] for i in range(len(part)))
+
+
+def _alike(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield groups of sections whose shortest has at least half the length of the longest."""
+    group: list[int] = []
+    for i in order:
+        if group and lengths[i] > 2 * lengths[group[0]]:
+            yield group
+            group = []
+        group.append(i)
+    if group:
+        yield group

@@ -1,0 +1,253 @@
+"""Steps for a split model: a few sections of documents, many questions about them, and what a teacher reads."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from bskim_export.blocks import count_blocks
+from bskim_export.bundle.manifest import Model
+from bskim_export.data.documents import join
+from bskim_export.data.question import Question
+from bskim_export.runtime.prepared.cut import cut_sections, section_blocks
+from bskim_export.runtime.prepared.passages import PassageTokens, cut_passage, question_ids, section_ids
+from bskim_export.runtime.token_ranges import overlapping
+
+SLICE_BLOCKS = 64
+"""Blocks of a part of a document, about: what a question's blocks are told from while it learns."""
+QUESTIONS = 12
+"""Questions about a part that learn together."""
+APART = 0.3
+"""Share of the parts whose paragraphs are prepared one by one, as `qa.prepare(passages=...)` does it."""
+ALONE = 0.5
+"""Share of the questions about such parts that read their own paragraph only."""
+FORCED = 0.9
+"""Share of the questions that read the blocks of their answer, also where these are not among the best."""
+ROOM = (5, 8, 11, 14)
+"""How many blocks are read at most; drawn for each part, and for a batch it is the most of its parts."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question about a part.
+
+    ids: int64 [T], `[CLS] question [SEP]`
+    start, end: the answer's first and last token, as positions of the part's blocks; -1 without an answer
+    positive: bool [N], the blocks with a token of an answer
+    readable: bool [N], the blocks that it may read
+    teacher: int64 [S], what a teacher reads: `[CLS] question [SEP] paragraph [SEP]`
+    first, count: the paragraph's tokens, as positions of the part's blocks
+    forced: it reads the blocks of its answer in any case
+    """
+
+    ids: npt.NDArray[np.int64]
+    start: int
+    end: int
+    positive: npt.NDArray[np.bool_]
+    readable: npt.NDArray[np.bool_]
+    teacher: npt.NDArray[np.int64]
+    first: int
+    count: int
+    forced: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a document with N blocks, and questions about it.
+
+    sections: for each window of the lower layers its ids, int64 [1 + S]
+    kept: the blocks of each window whose states are kept, as ranges
+    real: bool [N, block_size]
+    passage: int64 [N], the passage of each block: blocks of one are neighbours
+    asked: the questions
+    room: how many blocks they read at most
+    """
+
+    sections: list[npt.NDArray[np.int64]]
+    kept: list[range]
+    real: npt.NDArray[np.bool_]
+    passage: npt.NDArray[np.int64]
+    asked: list[Asked]
+    room: int
+
+
+class SplitParts(Sequence[Part]):
+    """Parts of documents, each with some of its questions; every question stands in one.
+
+    Args:
+        questions: all can be run
+        tokenizer, model: of the split model
+        seed: of all draws
+    """
+
+    def __init__(self, questions: Sequence[Question], tokenizer: Tokenizer, model: Model, seed: int):
+        self._tokenizer = tokenizer
+        self._model = model
+        self._seed = seed
+        self._width = section_blocks(model.max_seq_len, model.block_size)
+        self._parts: list[tuple[list[str], list[Question]]] = []
+        draw = random.Random(seed)
+        for paragraphs in self._slices(questions):
+            own = [q for q in questions_of(paragraphs)]
+            draw.shuffle(own)
+            texts = list(paragraphs)
+            self._parts += [(texts, own[i : i + QUESTIONS]) for i in range(0, len(own), QUESTIONS)]
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __getitem__(self, number: int) -> Part:  # type: ignore[override]  # no slices: nothing needs them
+        texts, questions = self._parts[number]
+        draw = random.Random(f"{self._seed} {number}")
+        apart = draw.random() < APART
+        document, places = join(texts)
+        if apart:
+            passages = [cut_passage(self._tokenizer, text, self._model) for text in texts]
+            at = {text: (i, 0) for i, text in enumerate(texts)}
+        else:
+            passages = [cut_passage(self._tokenizer, document, self._model)]
+            at = {text: (0, places[text]) for text in texts}
+        size = self._model.block_size
+        bases = np.cumsum([0, *(p.blocks for p in passages)])
+        passage = np.repeat(np.arange(len(passages)), [p.blocks for p in passages])
+        first = self._model.cls_token_id or self._model.pad_token_id
+        sections, kept = [], []
+        for one in passages:
+            for section in cut_sections(one.blocks, self._width):
+                sections.append(np.concatenate([[first], section_ids(one, section, self._model)]))
+                kept.append(range(section.keep_first - section.first, section.keep_stop - section.first))
+        asked = []
+        for question in questions:
+            which, place = at[question.context]
+            alone = apart and draw.random() < ALONE
+            forced = draw.random() < FORCED
+            readable = passage == which if alone else np.ones(len(passage), bool)
+            asked.append(
+                self._ask(question, passages[which], place, int(bases[which]) * size, readable, forced or alone)
+            )
+        real = np.concatenate([p.real for p in passages])
+        return Part(sections, kept, real, passage, asked, draw.choice(ROOM))
+
+    def _ask(
+        self,
+        question: Question,
+        passage: PassageTokens,
+        place: int,
+        base: int,
+        readable: npt.NDArray[np.bool_],
+        forced: bool,
+    ) -> Asked:
+        size = self._model.block_size
+        offsets = passage.offsets
+        positive = np.zeros(len(readable), bool)
+        start = end = -1
+        for begin, text in zip(question.starts, question.answers, strict=True):
+            inside = overlapping(offsets, place + begin, place + begin + len(text))
+            if not len(inside):
+                continue
+            positive[(base + inside) // size] = True
+            if start < 0:
+                start, end = base + int(inside[0]), base + int(inside[-1])
+        ids = question_ids(self._tokenizer, question.question, self._model)
+        own = overlapping(offsets, place, place + len(question.context))
+        own = own[: self._model.max_seq_len - len(ids) - 1]
+        teacher = np.concatenate([ids, passage.ids.ravel()[own], ids[-1:]]).astype(np.int64)
+        return Asked(ids, start, end, positive, readable, teacher, base + int(own[0]), len(own), forced)
+
+    def _slices(self, questions: Sequence[Question]) -> list[dict[str, list[Question]]]:
+        """Return consecutive paragraphs of one title, about SLICE_BLOCKS together, each with its questions."""
+        by_title: dict[str, dict[str, list[Question]]] = {}
+        for question in questions:
+            by_title.setdefault(question.title, {}).setdefault(question.context, []).append(question)
+        slices = []
+        characters = SLICE_BLOCKS * self._model.block_size * 4.5  # of English text
+        for paragraphs in by_title.values():
+            now: dict[str, list[Question]] = {}
+            for text, own in paragraphs.items():
+                now[text] = own
+                if sum(map(len, now)) > characters:
+                    slices.append(now)
+                    now = {}
+            if now:
+                slices.append(now)
+        return slices
+
+
+def questions_of(paragraphs: dict[str, list[Question]]) -> list[Question]:
+    """Return the questions of some paragraphs."""
+    return [question for own in paragraphs.values() for question in own]
+
+
+class PartCollator:
+    """Makes a batch of parts. Their blocks, N together, are numbered through.
+
+    Returns:
+        section_ids, section_mask: int64 [W, 1 + S]
+        kept: int64 [N], for each block its place among the blocks of all sections, [W, S / block_size]
+        real: bool [N, block_size]; passage: int64 [N], numbered through
+        question_ids, question_mask: int64 [Q, T], T a multiple of the block size
+        readable, positive: bool [Q, N]
+        start, end: int64 [Q], positions of the blocks, -1 without an answer
+        forced: bool [Q]; room: int64 [parts]
+        teacher_ids, teacher_mask, teacher_types: int64 [Q, U]
+        teacher_first, teacher_count, teacher_offset: int64 [Q]: the first of the paragraph's tokens among the blocks'
+            positions, how many there are, and where they begin in what the teacher reads
+    """
+
+    def __init__(self, model: Model):
+        self._model = model
+
+    def __call__(self, parts: Sequence[Part]) -> dict[str, Tensor]:
+        size, pad = self._model.block_size, self._model.pad_token_id
+        sections = [ids for part in parts for ids in part.sections]
+        asked = [one for part in parts for one in part.asked]
+        counts = [len(part.real) for part in parts]
+        first_block = np.cumsum([0, *counts])[:-1]
+        batch: dict[str, npt.NDArray[np.generic]] = {}
+        batch["section_ids"], batch["section_mask"] = _pad(sections, pad, size, first=1)
+        width = (batch["section_ids"].shape[1] - 1) // size
+        kept = [r for part in parts for r in part.kept]
+        batch["kept"] = np.array([w * width + i for w, own in enumerate(kept) for i in own])
+        batch["real"] = np.concatenate([part.real for part in parts])
+        passages = np.cumsum([0, *(part.passage.max() + 1 for part in parts)])
+        batch["passage"] = np.concatenate([part.passage + base for part, base in zip(parts, passages, strict=False)])
+        batch["question_ids"], batch["question_mask"] = _pad([one.ids for one in asked], pad, size)
+        owners = [i for i, part in enumerate(parts) for _ in part.asked]
+        for name in ("readable", "positive"):
+            rows = np.zeros((len(asked), sum(counts)), bool)
+            for row, one, owner in zip(rows, asked, owners, strict=True):
+                row[first_block[owner] : first_block[owner] + counts[owner]] = getattr(one, name)
+            batch[name] = rows
+        base = first_block[owners] * size
+        for name in ("start", "end"):
+            found = np.array([getattr(one, name) for one in asked])
+            batch[name] = np.where(found < 0, -1, found + base)
+        batch["forced"] = np.array([one.forced for one in asked])
+        batch["room"] = np.array([part.room for part in parts])
+        batch["teacher_ids"], batch["teacher_mask"] = _pad([one.teacher for one in asked], pad)
+        offset = np.array([len(one.ids) for one in asked])
+        batch["teacher_types"] = (
+            (np.arange(batch["teacher_ids"].shape[1]) >= offset[:, None]) & (batch["teacher_mask"] == 1)
+        ).astype(np.int64)
+        batch["teacher_offset"] = offset
+        batch["teacher_first"] = np.array([one.first for one in asked]) + base
+        batch["teacher_count"] = np.array([one.count for one in asked])
+        return {name: torch.from_numpy(values) for name, values in batch.items()}
+
+
+def _pad(
+    rows: Sequence[npt.NDArray[np.int64]], pad: int, multiple: int = 1, first: int = 0
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return rows of ids, padded to one length, and their mask: `first` and a multiple."""
+    length = first + count_blocks(max(map(len, rows)) - first, multiple) * multiple
+    ids = np.full((len(rows), length), pad, np.int64)
+    mask = np.zeros((len(rows), length), np.int64)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return ids, mask
