@@ -1,7 +1,9 @@
 """What it costs and what it gives to ask prepared documents: beside reading them whole, and beside an unsplit model."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from bskim_export.runtime.pipeline import QAPipeline
 from bskim_export.runtime.prepared.asking import PreparedAsked, SplitAnswerer, ask_items, whole
 from bskim_export.runtime.prepared.collection import Collection
 from bskim_export.runtime.prepared.passages import question_ids
+from bskim_export.runtime.prepared.prepared import Prepared
 from bskim_export.runtime.token_ranges import overlapping
 
 FIRST = (1, 4, 16, 32)
@@ -31,6 +34,13 @@ class Row:
     name: str
     f1: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+
+    def run(self, way: Callable[[], str], question: Question) -> None:
+        """Answer a question, and note how long it took and how right it was."""
+        start = time.perf_counter()
+        text = way()
+        self.seconds.append(time.perf_counter() - start)
+        self.f1.append(100 * f1(text, question.gold))
 
     def figures(self) -> dict[str, Any]:
         """Return its figures."""
@@ -51,7 +61,8 @@ class PreparedReport:
     documents, blocks, tokens: what was prepared
     nbytes: that it takes
     prepare_seconds: of each document
-    lower_seconds: of each document that was also read by the unsplit model: its time for as many layers
+    lower_seconds: of each question that the unsplit model answered too: its time for as many layers
+    lower_prepare_seconds: of the same, the time to prepare its document
     ranks: of each question with an answer, how many blocks are ahead of the best one that holds it
     """
 
@@ -64,6 +75,14 @@ class PreparedReport:
     lower_seconds: list[float] = field(default_factory=list)
     lower_prepare_seconds: list[float] = field(default_factory=list)
     ranks: list[int] = field(default_factory=list)
+
+    def note(self, prepared: Prepared, seconds: float) -> None:
+        """Note a document that was prepared."""
+        self.documents += 1
+        self.blocks += len(prepared)
+        self.tokens += int(prepared.tokens.sum())
+        self.nbytes += prepared.nbytes
+        self.prepare_seconds.append(seconds)
 
     def found(self, first: int) -> float:
         """Return the share of questions whose answer's block is among the first ones."""
@@ -113,13 +132,10 @@ def measure(
         InputError: a question cannot be run.
     """
     ours = qa.split_answerer()
-    numbers = [None, *max_blocks]
-    rows = [Row(f"{qa.bundle.manifest.split.max_blocks if n is None else n} blocks") for n in numbers]  # type: ignore[union-attr]
-    every = Row("every block")
-    dense = Row("unsplit, dense")
-    report = PreparedReport([*rows, every, *([dense] if against is not None else [])])
-    ways = [qa.split_answerer(qa.options(max_blocks=n)) for n in numbers]
-    read_all = whole(ours)
+    chosen = [(Row(f"{n or ours.split.max_blocks} blocks"), qa.split_answerer(qa.options(max_blocks=n)))
+              for n in (None, *max_blocks)]  # fmt: skip
+    every, dense = Row("every block"), Row("unsplit, dense")
+    report = PreparedReport([*(row for row, _ in chosen), every, *([dense] if against is not None else [])])
     by_context: dict[str, list[Question]] = {}
     for question in questions:
         by_context.setdefault(question.context, []).append(question)
@@ -127,28 +143,20 @@ def measure(
     turn = 0
     for context, own in by_context.items():
         collection, seconds = _prepare(qa, context)
-        report.documents += 1
-        report.blocks += len(collection)
-        report.tokens += int(collection.parts[0].tokens.sum())
-        report.nbytes += collection.parts[0].nbytes
-        report.prepare_seconds.append(seconds)
+        report.note(collection.parts[0], seconds)
         for question in own:
+            ways = [(row, partial(_answer, way, question, collection)) for row, way in chosen]
             slow = turn % step == 0
-            jobs: list[tuple[Row, Callable[[], str]]] = [
-                (row, lambda way=way: _answer(way, question, collection)) for row, way in zip(rows, ways, strict=True)
-            ]
             if slow:
-                jobs.append((every, lambda: _answer(read_all, question, collection)))
+                ways.append((every, partial(_answer, whole(ours), question, collection)))
             if slow and against is not None:
-                jobs.append((dense, lambda: _dense(against, question)))
-            for row, job in take_turns(jobs, turn):
-                texts: list[str] = []
-                row.seconds.append(seconds_of(lambda: texts.append(job())))
-                row.f1.append(100 * f1(texts[0], question.gold))
+                ways.append((dense, partial(_dense, against, question)))
+            for row, way in take_turns(ways, turn):
+                row.run(way, question)
             if slow and against is not None:
-                # The unsplit model reads the document once more for each question: its lower layers' share of that.
-                model = qa.bundle.model
-                report.lower_seconds.append(dense.seconds[-1] * ours.split.layer / model.num_layers)
+                # It reads the document anew for each question: what its lower layers take is their share of that time.
+                share = ours.split.layer / qa.bundle.model.num_layers
+                report.lower_seconds.append(dense.seconds[-1] * share)
                 report.lower_prepare_seconds.append(_prepare(qa, context)[1])
             if (rank := _rank(ours, question, collection)) is not None:
                 report.ranks.append(rank)

@@ -40,6 +40,7 @@ def main(
     with needs_extra("export", "bskim parity"):
         from bskim_export.checkpoint.loading import load_checkpoint
         from bskim_export.export.parity import measure_parity
+        from bskim_export.export.split_parity import measure_split_parity
     from bskim_export.data.question import sample
     from bskim_export.data.readers import read_questions
     from bskim_export.evaluate.usable import usable
@@ -49,9 +50,10 @@ def main(
     pipeline = QAPipeline(bundle, backend=backend)
     checkpoint = load_checkpoint(model, pipeline.bundle.skim_layers)
     questions = sample(usable(read_questions(dataset, note), pipeline.maker, pipeline.options(), note), limit)
+    measure = measure_parity if pipeline.bundle.manifest.split is None else measure_split_parity
     with progress_bar() as bar:
         task = bar.add_task("Comparing with PyTorch", total=len(questions))
-        parity = measure_parity(pipeline, checkpoint.model, questions, lambda: bar.advance(task))
+        parity = measure(pipeline, checkpoint.model, questions, lambda: bar.advance(task))
     compared = parity.questions - parity.ties
     console.print(
         f"{backend.name} {backend.version}, graphs in {pipeline.bundle.manifest.precision}, computed in "

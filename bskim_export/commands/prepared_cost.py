@@ -94,6 +94,6 @@ def _show(report: "PreparedReport") -> None:
     )
     if "break_even_questions" in figures:
         console.print(
-            f"Preparing takes {figures['prepare_over_lower']:.2f}x of the unsplit model's time for those layers, and is "
+            f"Preparing takes {figures['prepare_over_lower']:.2f}x of the unsplit model's time for those layers. It is "
             f"worth it from {figures['break_even_questions']:.1f} questions on."
         )

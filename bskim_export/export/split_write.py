@@ -27,6 +27,16 @@ def check_split(model: BlockSkimForQuestionAnswering, precision: str, engines: S
         raise InputError("A split model is not compiled ahead of time: pass no --backend; TensorRT compiles it at run.")
 
 
+def check_joint(model: BlockSkimForQuestionAnswering, what: str) -> None:
+    """Raise InputError if a model is split, which cannot be exported in this way.
+
+    Args:
+        what: the way, as the user asked for it
+    """
+    if model.skim.split_layer is not None:
+        raise InputError(f"The model is split: {what} is for models that read question and passage together.")
+
+
 def write_lower(
     model: BlockSkimForQuestionAnswering, description: Model, writer: GraphWriter, step: Callable[[], object]
 ) -> Split:

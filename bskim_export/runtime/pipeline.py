@@ -1,7 +1,7 @@
 """QAPipeline: questions and contexts in, answers out."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -12,11 +12,12 @@ from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.hub import is_hub_name
 from bskim_export.errors import InputError, only_own_errors
 from bskim_export.runtime.answering import Answerer
-from bskim_export.runtime.arguments import Call, parse_call, parse_prepared
-from bskim_export.runtime.asking import Done, ask_all, new_asked, result_of, shown_progress
+from bskim_export.runtime.arguments import parse_call, parse_prepared
+from bskim_export.runtime.asking import result_of, shown_progress
 from bskim_export.runtime.opening import find_backend, make_policy, make_runner, read_tokenizer
 from bskim_export.runtime.options import BATCH_SIZE, GivenOptions, RunOptions, check_count, check_flag
 from bskim_export.runtime.policy import Policy, check_threshold
+from bskim_export.runtime.prepared.lower import require_joint
 from bskim_export.runtime.prepared.preparing import Preparing
 from bskim_export.runtime.pruning import Pruning
 from bskim_export.runtime.scoring import Answer
@@ -112,7 +113,16 @@ class QAPipeline(Pruning, Preparing):
         return RunOptions.resolve(self.bundle.manifest.defaults, limit, top_k=top_k, **given)
 
     def answerer(self, options: RunOptions | None = None) -> Answerer:
-        """Return this pipeline's parts at some settings; default: the bundle's own."""
+        """Return this pipeline's parts at some settings; default: the bundle's own.
+
+        Raises:
+            BundleError: the model is split, see `split_answerer`.
+        """
+        require_joint(self.bundle)
+        return self.upper(options)
+
+    def upper(self, options: RunOptions | None = None) -> Answerer:
+        """Return what runs windows: of a split model, the layers above the split."""
         if self._closed:
             raise InputError("This QAPipeline was closed. Open another.")
         return Answerer(self.maker, self.runner, self.policy, options or self.options())
@@ -226,7 +236,7 @@ class QAPipeline(Pruning, Preparing):
             call = parse_call(args, question, context, data, passages)
         answers: list[Any] = []
         with self._turn, shown_progress(call, progress) as advance:
-            for i, one in enumerate(self._done(call, options, prepared, return_skim)):
+            for i, one in enumerate(self.done(call, options, prepared, return_skim)):
                 if isinstance(one, InputError) and on_error == "raise":
                     raise InputError(f"Question {i}: {one}") if call.several else one
                 answers.append(one if isinstance(one, InputError) else result_of(one, return_stats))
@@ -237,18 +247,13 @@ class QAPipeline(Pruning, Preparing):
 
     __call__ = run
 
-    def _done(self, call: Call, options: RunOptions, prepared: Any, return_skim: bool) -> Iterable[Done | InputError]:
-        """Run the questions of a call, and yield each when it is done, or its error."""
-        if prepared is not None or self.bundle.manifest.split is not None:
-            return self.ask_prepared(call.items, options, prepared, return_skim)
-        answerer = self.answerer(options).able()
-        return ask_all(answerer, (new_asked(answerer, item, return_skim) for item in call.items))
-
     def warm_up(self) -> None:
         """Run a window of every length once, so that the first questions do not wait for what engines do once.
 
         OpenVINO compiles kernels for each new shape; others only get their memory.
         """
+        if self.bundle.manifest.split is not None:
+            return self.warm_up_split()
         answerer = self.answerer()
         size = self.bundle.model.block_size
         lengths = range(size, answerer.options.max_seq_len + 1, size)

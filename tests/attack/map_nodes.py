@@ -1,8 +1,8 @@
 """Two nodes of one core against one node of two: python tests/attack/map_nodes.py BUNDLE --rows 4000 --turns 3
 
-Maps the same rows on Ray clusters of this machine, in turns: one node with two cores, then two nodes with one core each.
-What a second node costs beyond its cores shows as a ratio below one. Prints a line for each turn, and the median ratio of
-whole runs and of what is left without the start.
+Maps the same rows on Ray clusters of this machine, in turns: one node with two cores, then two nodes with one core
+each. What a second node costs beyond its cores shows as a ratio below one. Prints a line for each turn, and the median
+ratio of whole runs and of what is left without the start.
 """
 
 import argparse

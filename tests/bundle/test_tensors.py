@@ -10,6 +10,7 @@ from bskim_export.bundle.tensors import DYNAMIC, FIXED, TENSORS, Route
 
 GROUPS = {
     "tokens": tensors.TOKEN_INPUTS,
+    "reading": tensors.READING_INPUTS,
     "boundary": tensors.BOUNDARY_INPUTS,
     "grid": tensors.GRID_INPUTS,
     "stage outputs": tensors.STAGE_OUTPUTS,

@@ -23,6 +23,7 @@ from bskim_export.export.cpu.trial import Trial, find_trials, prove
 from bskim_export.export.exporter import PARITY_QUESTIONS, PARITY_QUESTIONS_BELOW_FP32, Progress, export_bundle
 from bskim_export.export.int8.recipe import Int8Calibration
 from bskim_export.export.parity import COARSE, Limits, limits_for
+from bskim_export.export.split_write import check_joint
 
 PRECISIONS = ("fp32", "int8")
 """Of graphs that CPUs are fast with."""
@@ -63,6 +64,7 @@ def export_fastest(
     Raises:
         BskimError: see `export_bundle`; ParityError only if nothing is left to try.
     """
+    check_joint(checkpoint.model, "the choice of the fastest way")
     out = Path(out)
     if not precisions or set(precisions) - set(PRECISIONS):
         raise InputError(f"On a CPU, graphs are in {' or '.join(PRECISIONS)}, not in {', '.join(precisions)}.")

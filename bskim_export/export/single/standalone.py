@@ -22,6 +22,7 @@ from bskim_export.export.parity import require_questions
 from bskim_export.export.single.proof import StandaloneRunner, require_same
 from bskim_export.export.single.separator import find_separator
 from bskim_export.export.single.skim_graph import make_skim_graph
+from bskim_export.export.split_write import check_joint
 from bskim_export.runtime.pipeline import QAPipeline
 
 PRODUCER = b"bskim-export"
@@ -66,6 +67,7 @@ def export_standalone(
     """
     out = Path(out)
     check_standalone(out)
+    check_joint(checkpoint.model, "one ONNX file that skims by itself")
     if not checkpoint.model.skim.layers:
         raise CheckpointError("The model has no skim predictors: as one graph it is the dense model.")
     if questions is None:

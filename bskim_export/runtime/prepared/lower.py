@@ -132,3 +132,12 @@ def require_split(bundle: Bundle) -> Split:
             "be prepared. Train one that is: bskim-train --split LAYER, and export it."
         )
     return bundle.manifest.split
+
+
+def require_joint(bundle: Bundle) -> None:
+    """Raise BundleError if a bundle's model is split: its windows are others."""
+    if bundle.manifest.split is not None:
+        raise BundleError(
+            f"The model of '{bundle.folder}' is split: it answers by `qa(...)`, `qa.prepare` and bskim-prepare "
+            "(docs/prepared.md). This is for models that read question and passage together."
+        )

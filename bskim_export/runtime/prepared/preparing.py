@@ -9,8 +9,9 @@ from bskim_export.backends.base import Backend
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.errors import InputError, only_own_errors
 from bskim_export.runtime.answering import Answerer
-from bskim_export.runtime.arguments import Example
+from bskim_export.runtime.arguments import Call, Example
 from bskim_export.runtime.asked import Passage, read_passages
+from bskim_export.runtime.asking import Done, ask_all, new_asked
 from bskim_export.runtime.bundle_runner import BundleRunner
 from bskim_export.runtime.options import RunOptions
 from bskim_export.runtime.prepared.asking import PreparedAsked, SplitAnswerer, ask_items
@@ -30,7 +31,11 @@ class Preparing(ABC):
 
     @abstractmethod
     def answerer(self, options: RunOptions | None = None) -> Answerer:
-        """Return the pipeline's parts; see `QAPipeline.answerer`."""
+        """Return the parts of a pipeline whose model is not split; see `QAPipeline.answerer`."""
+
+    @abstractmethod
+    def upper(self, options: RunOptions | None = None) -> Answerer:
+        """Return what runs windows; see `QAPipeline.upper`."""
 
     @only_own_errors
     def prepare(
@@ -77,7 +82,18 @@ class Preparing(ABC):
             BundleError: the model is not split.
         """
         split = require_split(self.bundle)
-        return SplitAnswerer(self.maker.tokenizer, split, identity_of(self.bundle), self._lower, self.answerer(options))
+        return SplitAnswerer(self.maker.tokenizer, split, identity_of(self.bundle), self._lower, self.upper(options))
+
+    def done(self, call: Call, options: RunOptions, prepared: Any, return_skim: bool) -> Iterable[Done | InputError]:
+        """Run the questions of a call, and yield each when it is done, or its error.
+
+        Args:
+            prepared: see `ask_prepared`
+        """
+        if prepared is not None or self.bundle.manifest.split is not None:
+            return self.ask_prepared(call.items, options, prepared, return_skim)
+        answerer = self.answerer(options).able()
+        return ask_all(answerer, (new_asked(answerer, item, return_skim) for item in call.items))
 
     def ask_prepared(
         self, items: Iterable[Example | InputError], options: RunOptions, prepared: Any, return_skim: bool
@@ -93,6 +109,15 @@ class Preparing(ABC):
         """
         answerer = self.split_answerer(options)
         return ask_items(answerer, items, self._collection(prepared), return_skim)
+
+    def warm_up_split(self) -> None:
+        """Prepare a text of every length once, and ask about it; see `QAPipeline.warm_up`."""
+        size = self.bundle.model.block_size
+        lengths = range(size, self.bundle.model.max_seq_len, size)
+        for length in lengths:
+            found = self.prepare("a " * length)
+            options = self.upper().options
+            list(self.ask_prepared([Example("a")], options, found, False))
 
     def unload_lower(self) -> None:
         """Let go of the engines of the lower layers."""

@@ -34,6 +34,11 @@ Json decode(std::string_view content, const std::string& where) {
     throw BundleError("'" + where + "': format_version is " + first_characters(shown, 40) + "; this release reads " +
                       std::to_string(FORMAT_VERSION) + ". " + REBUILD);
   }
+  const Json* split = raw.find("split");
+  if (split != nullptr && split->kind != Json::Kind::null) {
+    throw BundleError("'" + where + "': its model is split, to answer from prepared documents. This library does not; "
+                      "bskim-export in Python does.");
+  }
   return raw;
 }
 
