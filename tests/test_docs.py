@@ -31,6 +31,9 @@ OF_CPP = ("answer", "stress", "tokens")
 """Programs of libbskim, named alike."""
 GRAPHS = {
     "the first stage, `dense.onnx`": tensors.FIRST_STAGE_INPUTS,
+    "`prepare.onnx`": tensors.PREPARE_INPUTS,
+    "`question.onnx`": tensors.QUESTION_INPUTS,
+    "the first stage of a split model, `read.onnx`": tensors.READING_INPUTS,
     "a later stage": tensors.LATER_STAGE_INPUTS,
     "a predictor": tensors.PREDICTOR_INPUTS,
 }

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bskim_export.blocks import count_blocks
-from bskim_export.bundle.manifest import Model
 from bskim_export.bundle.tensors import TENSORS, Sizes, fixed_sizes
 from bskim_export.errors import InputError
 
@@ -35,9 +34,9 @@ class Profile:
                 raise InputError(f"A profile's {name} needs 1 <= opt <= max, got opt {usual}, max {most}.")
 
     @classmethod
-    def of(cls, model: Model, max_batch_size: int = 8) -> "Profile":
-        """Return the profile for all windows that a model takes, in batches of up to `max_batch_size`."""
-        return cls((max_batch_size, max_batch_size), (model.max_seq_len, model.max_seq_len))
+    def of(cls, longest: int, max_batch_size: int = 8) -> "Profile":
+        """Return the profile for windows of up to `longest` positions, in batches of up to `max_batch_size`."""
+        return cls((max_batch_size, max_batch_size), (longest, longest))
 
     def shapes(self, inputs: Sequence[str], model: Sizes) -> dict[str, ShapeRange]:
         """Return the least, the usual and the largest shape of each input.

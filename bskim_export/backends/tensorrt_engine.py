@@ -20,16 +20,17 @@ from bskim_export.backends.nvidia import compute_capability
 from bskim_export.backends.profiles import Profile, ShapeRange
 from bskim_export.backends.tensorrt import FULL, RTX, build_engine, library_version, load_polygraphy
 from bskim_export.bundle.bundle import Bundle
-from bskim_export.bundle.manifest import EngineSet, Graph, Model
+from bskim_export.bundle.manifest import EngineSet, Graph
 from bskim_export.errors import BundleError, InputError
 
 log = logging.getLogger("bskim_export")
 
 
-def make_set(model: Model, name: str, capability: tuple[int, int] | None = None, max_batch_size: int = 8) -> EngineSet:
+def make_set(longest: int, name: str, capability: tuple[int, int] | None = None, max_batch_size: int = 8) -> EngineSet:
     """Return the description of a bundle's engines for one kind of GPU, for `build_all` to build.
 
     Args:
+        longest: positions of a window at most, see `Manifest.longest`
         name: "tensorrt-rtx" or "tensorrt"
         capability: compute capability of the GPU; default: of the one at hand
         max_batch_size: windows that run together at most
@@ -46,7 +47,7 @@ def make_set(model: Model, name: str, capability: tuple[int, int] | None = None,
     if name == FULL and target != here:
         raise InputError(f"{FULL} builds for the GPU at hand only. For another one, take {RTX}.")
     device = ".".join(map(str, target))
-    profile = Profile.of(model, max_batch_size)
+    profile = Profile.of(longest, max_batch_size)
     return EngineSet(name, version, device, list(profile.batch_size), list(profile.length))
 
 
@@ -151,7 +152,7 @@ class TensorRtBackend:
         """Return a graph's engine. Raises BundleError if TensorRT refuses it."""
         wanted = (self.name, self._capability)
         fitting = [e for e in bundle.manifest.engines if (e.backend, e.compute_capability) == wanted]
-        engines = fitting[0] if fitting else make_set(bundle.model, self.name)
+        engines = fitting[0] if fitting else make_set(bundle.manifest.longest, self.name)
         engines = replace(engines, version=self.version)
         data, why = find_or_build(bundle, graph, engines)
         if why:

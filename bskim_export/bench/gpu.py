@@ -52,7 +52,7 @@ class Rows:
     def __init__(self, folder: Path, backend: Backend, most: int):
         bundle = Bundle.open(folder)
         if backend.name in (RTX, FULL):
-            engines = make_set(bundle.model, backend.name, max_batch_size=most)
+            engines = make_set(bundle.manifest.longest, backend.name, max_batch_size=most)
             if engines.folder not in [e.folder for e in bundle.manifest.engines]:
                 bundle = bundle.with_engines([engines])
         self._model = bundle.model

@@ -241,6 +241,12 @@ class Manifest:
         return found if self.dense in found else [*found, self.dense]
 
     @property
+    def longest(self) -> int:
+        """Return how many positions a window has at most: of a split model, those of a question and what it reads."""
+        read = 0 if self.split is None else self.split.max_blocks * self.model.block_size
+        return self.model.max_seq_len + read
+
+    @property
     def graphs_alone(self) -> list[Graph]:
         """Return the graphs that take one window."""
         return [g for g in (self.single, self.dense_alone) if g is not None]

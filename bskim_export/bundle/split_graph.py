@@ -7,7 +7,7 @@ before each by itself.
 from collections.abc import Iterator
 
 from bskim_export.bundle.manifest import Manifest, Model
-from bskim_export.bundle.tensors import HIDDEN_DTYPES, TensorSpec
+from bskim_export.bundle.tensors import HIDDEN_DTYPES, PREPARE_INPUTS, QUESTION_INPUTS, TensorSpec, specify_all
 
 PREPARE = "onnx/prepare.onnx"
 QUESTION = "onnx/question.onnx"
@@ -18,18 +18,15 @@ Specs = tuple[list[TensorSpec], list[TensorSpec]]
 def prepare_specs(model: Model, parts: int, width: int, precision: str) -> Specs:
     """Return the tensors of the graph that prepares passages.
 
-    section_ids: token ids of B sections, [B, M * block_size]
-    section_mask: 0 for a token, -10000 for padding
+    It takes PREPARE_INPUTS of `tensors`, and gives
+
     section_states: hidden states behind the lower layers
     features: of each block, its parts' features one after the other
     """
     tokens = f"width * {model.block_size}"
     hidden = HIDDEN_DTYPES[precision]
     return (
-        [
-            TensorSpec("section_ids", "int64", ["windows", tokens]),
-            TensorSpec("section_mask", "float32", ["windows", tokens]),
-        ],
+        specify_all(PREPARE_INPUTS, model, precision),
         [
             TensorSpec("section_states", hidden, ["windows", tokens, model.hidden_size]),
             TensorSpec("features", "float32", ["windows", "width", parts * width]),
@@ -40,18 +37,15 @@ def prepare_specs(model: Model, parts: int, width: int, precision: str) -> Specs
 def question_specs(model: Model, width: int, precision: str) -> Specs:
     """Return the tensors of the graph that reads questions.
 
-    question_ids: `[CLS] question [SEP]` of B questions, [B, M * block_size]
-    question_mask: 0 for a token, -10000 for padding
+    It takes QUESTION_INPUTS of `tensors`, and gives
+
     question_states: hidden states behind the lower layers
     queries: what each token looks for among the features, 0 for padding
     """
     tokens = f"width * {model.block_size}"
     hidden = HIDDEN_DTYPES[precision]
     return (
-        [
-            TensorSpec("question_ids", "int64", ["windows", tokens]),
-            TensorSpec("question_mask", "float32", ["windows", tokens]),
-        ],
+        specify_all(QUESTION_INPUTS, model, precision),
         [
             TensorSpec("question_states", hidden, ["windows", tokens, model.hidden_size]),
             TensorSpec("queries", "float32", ["windows", tokens, width]),

@@ -68,6 +68,13 @@ _ROWS = (
     Tensor("token_type_ids", "int64", ("blocks", "block_size"), _HOST, "0 for the question, 1 for the passage; 0 where "
            "the model knows one type"),
     Tensor("position_ids", "int64", ("blocks", "block_size"), _HOST, "positions, counted as the model counts them"),
+    Tensor("section_ids", "int64", ("windows", "width * block_size"), _HOST, "of a split model, token ids of sections "
+           "of passages"),
+    Tensor("section_mask", "float32", ("windows", "width * block_size"), _HOST, "additive: 0 for a token, -10000 for "
+           "padding"),
+    Tensor("question_ids", "int64", ("windows", "width * block_size"), _HOST, "of a split model, `[CLS] question "
+           "[SEP]` of questions"),
+    Tensor("question_mask", "float32", ("windows", "width * block_size"), _HOST, "additive, as `section_mask`"),
     Tensor("states", HIDDEN, ("blocks", "block_size", "hidden_size"), _HOST, "of a split model, the hidden states "
            "behind its lower layers"),
     Tensor("last_context", HIDDEN, ("cells_before", "block_size", "context_size"), _BETWEEN, "`context` of the stage "
@@ -105,6 +112,8 @@ TOKEN_INPUTS = ("input_ids", "token_type_ids", "position_ids")
 BOUNDARY_INPUTS = ("last_context", "last_residual", "keep_cells", "keep")
 GRID_INPUTS = ("table", "back", "mask", "probe")
 FIRST_STAGE_INPUTS = TOKEN_INPUTS + GRID_INPUTS
+PREPARE_INPUTS = ("section_ids", "section_mask")
+QUESTION_INPUTS = ("question_ids", "question_mask")
 READING_INPUTS = ("states", *GRID_INPUTS)
 """What the first stage of a split model takes: the layers below it have run."""
 LATER_STAGE_INPUTS = BOUNDARY_INPUTS + GRID_INPUTS

@@ -29,7 +29,7 @@ def main(bundle: Path, targets: str, batch_size: int) -> None:
     opened = Bundle.open(bundle)
     model = opened.model
     manifest = opened.manifest
-    profile = Profile.of(model, batch_size)
+    profile = Profile.of(manifest.longest, batch_size)
     kinds = {
         "stages": [s.graph for s in manifest.stages],
         "dense": [manifest.dense],

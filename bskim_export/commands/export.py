@@ -258,4 +258,4 @@ def _plan_engines(
     from bskim_export.backends.tensorrt_engine import make_set
 
     targets = [parse_capability(c) for c in capabilities.split(",")] if capabilities else [None]
-    return [make_set(model, backend_name, target, max_batch) for target in targets]
+    return [make_set(model.max_seq_len, backend_name, target, max_batch) for target in targets]

@@ -2,9 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim
 
-from bskim_export.export.onnx_graph import EXAMPLE_SIZES, Input
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.model.retrieval import RetrievalPredictor
 from bskim_export.model.split import split_layer
@@ -90,14 +88,3 @@ class QuestionModule(LowerModule):
     def forward(self, question_ids: Tensor, question_mask: Tensor) -> tuple[Tensor, Tensor]:
         states = self.lower(question_ids, torch.zeros_like(question_ids), question_mask, self.begin)
         return states, self.retrieval.queries(states.float(), question_mask == 0)
-
-
-def lower_inputs(names: tuple[str, str], block_size: int) -> dict[str, Input]:
-    """Return an example of a lower graph's inputs, ids and mask, and their dynamic axes."""
-    axes = {0: Dim("windows"), 1: block_size * Dim("width")}
-    shape = (EXAMPLE_SIZES["windows"], EXAMPLE_SIZES["width"] * block_size)
-    ids, mask = names
-    return {
-        ids: Input(torch.zeros(shape, dtype=torch.int64), axes),
-        mask: Input(torch.zeros(shape), axes),
-    }

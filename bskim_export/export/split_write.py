@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import nn
 
 from bskim_export.bundle.manifest import Graph, Model, Split
 from bskim_export.bundle.split_graph import PREPARE, QUESTION, Specs, prepare_specs, question_specs
 from bskim_export.errors import InputError
 from bskim_export.export.graph_writer import GraphWriter
-from bskim_export.export.split_graphs import PrepareModule, QuestionModule, lower_inputs
+from bskim_export.export.onnx_graph import example_inputs
+from bskim_export.export.split_graphs import PrepareModule, QuestionModule
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.model.retrieval import WIDTH, RetrievalPredictor
 from bskim_export.model.split import split_layer
@@ -51,8 +53,8 @@ def write_lower(
 
     def write(module: nn.Module, file: str, outputs: Sequence[str], specs: Specs) -> Graph:
         step()
-        ids, mask = (spec.name for spec in specs[0])
-        writer.write((type(module),), module, lower_inputs((ids, mask), description.block_size), tuple(outputs), file)
+        examples = example_inputs([spec.name for spec in specs[0]], description, torch.float32)
+        writer.write((type(module),), module, examples, tuple(outputs), file)
         return Graph(file, *specs)
 
     prepare = PrepareModule(model, first).eval()

@@ -36,5 +36,5 @@ def test_profiles_that_cannot_be_are_refused(wrong):
 
 
 def test_the_default_profile_takes_every_window_of_the_model(tiny_bundle):
-    model = Bundle.open(tiny_bundle()).model
-    assert Profile.of(model, 4) == Profile((4, 4), (384, 384))
+    manifest = Bundle.open(tiny_bundle()).manifest
+    assert Profile.of(manifest.longest, 4) == Profile((4, 4), (384, 384))

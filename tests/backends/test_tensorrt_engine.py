@@ -39,7 +39,7 @@ def compiled(tiny, squad, tmp_path_factory):
     """A bundle with engines for one kind of GPU."""
     checkpoint = tiny("bert", (1,), "question")
     out = tmp_path_factory.mktemp("compiled") / "bundle"
-    engines = make_set(checkpoint.describe(), "tensorrt-rtx", (8, 9), max_batch_size=2)
+    engines = make_set(checkpoint.describe().max_seq_len, "tensorrt-rtx", (8, 9), max_batch_size=2)
     export_bundle(checkpoint, out, questions=sample(squad, 2), engines=[engines])
     return out
 
@@ -152,6 +152,6 @@ def test_an_engine_that_tensorrt_refuses_is_told_in_one_line():
 
 def test_without_a_gpu_the_target_must_be_named_and_nothing_runs(tiny):
     with pytest.raises(InputError, match=r"no NVIDIA GPU here.*--compute-capability 8\.9"):
-        make_set(tiny().describe(), "tensorrt-rtx")
+        make_set(tiny().describe().max_seq_len, "tensorrt-rtx")
     with pytest.raises(InputError, match="there is none here"):
         TensorRtBackend()

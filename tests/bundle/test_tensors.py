@@ -10,6 +10,8 @@ from bskim_export.bundle.tensors import DYNAMIC, FIXED, TENSORS, Route
 
 GROUPS = {
     "tokens": tensors.TOKEN_INPUTS,
+    "prepare": tensors.PREPARE_INPUTS,
+    "question": tensors.QUESTION_INPUTS,
     "reading": tensors.READING_INPUTS,
     "boundary": tensors.BOUNDARY_INPUTS,
     "grid": tensors.GRID_INPUTS,

@@ -3,9 +3,9 @@ from support import SHAPE, make_model
 from torch import nn
 from transformers import BertConfig
 
-from bskim_export.bundle.tensors import FIRST_STAGE_INPUTS, LATER_STAGE_INPUTS, LOGITS, STAGE_OUTPUTS
+from bskim_export.bundle.tensors import FIRST_STAGE_INPUTS, LATER_STAGE_INPUTS, LOGITS, READING_INPUTS, STAGE_OUTPUTS
 from bskim_export.export.onnx_graph import sharing
-from bskim_export.export.stages import FirstStage, LaterStage, make_dense, make_stages, plan_cuts
+from bskim_export.export.stages import FirstStage, LaterStage, ReadingStage, make_dense, make_stages, plan_cuts
 
 
 @pytest.mark.parametrize("layers", [[], [0], [3], [0, 1, 2, 3], [1, 2]])
@@ -24,7 +24,11 @@ def test_stages_give_a_diagonal_only_to_predictors_that_read_it(predictor, outpu
 
 
 def test_arguments_of_stages_are_the_tables_inputs_in_their_order():
-    for stage, names in ((FirstStage, FIRST_STAGE_INPUTS), (LaterStage, LATER_STAGE_INPUTS)):
+    for stage, names in (
+        (FirstStage, FIRST_STAGE_INPUTS),
+        (ReadingStage, READING_INPUTS),
+        (LaterStage, LATER_STAGE_INPUTS),
+    ):
         assert tuple(stage.forward.__annotations__)[:-1] == names  # the last is the result
 
 
