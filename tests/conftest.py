@@ -1,5 +1,6 @@
 """Fixtures that the tests share. The tiny models are random; the MiniLM one is real and trained."""
 
+import copy
 import logging
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from support import EXAMPLE, FAMILIES, SHAPE, make_model, spread_scores
 from tokenizers import ByteLevelBPETokenizer, Tokenizer, processors
 from transformers import AlbertTokenizer
@@ -145,6 +147,29 @@ def tiny_bundle(tiny, squad, exported):
         return exported(name, tiny(family, layers, predictor), questions=sample(squad, 4))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def split_tiny(tiny) -> Checkpoint:
+    """A tiny random model whose first layer reads question and passage apart. Its second layer has a predictor."""
+    whole = tiny("bert", (0, 1, 2), "question")
+    model = copy.deepcopy(whole.model)
+    torch.manual_seed(1)
+    model.split(1, [1])
+    model.set_thresholds(0.5)
+    return Checkpoint(model.eval(), whole.tokenizer, "split-tiny")
+
+
+@pytest.fixture(scope="session")
+def split_bundle(split_tiny, squad, exported) -> Path:
+    """Its bundle."""
+    return exported("split-tiny", split_tiny, questions=sample(squad, 4))
+
+
+@pytest.fixture(scope="session")
+def split_qa(split_bundle) -> QAPipeline:
+    """A pipeline over it."""
+    return QAPipeline(split_bundle)
 
 
 @pytest.fixture(scope="session")

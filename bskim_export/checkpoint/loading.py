@@ -15,16 +15,23 @@ from bskim_export.bundle.manifest import Model
 from bskim_export.checkpoint.config import read_config
 from bskim_export.checkpoint.description import describe
 from bskim_export.checkpoint.files import first_line, is_there, read_object
-from bskim_export.checkpoint.state_dict import HEAD, encoder_weights, require_fit, used_weights, without_prefix
+from bskim_export.checkpoint.state_dict import (
+    HEAD,
+    RETRIEVAL,
+    encoder_weights,
+    require_fit,
+    used_weights,
+    without_prefix,
+)
 from bskim_export.checkpoint.tokenizer_files import pad_token_id, read_tokenizer, tokenizer_json
 from bskim_export.checkpoint.weights import SAVE_HINT, read_weights, torch_load
 from bskim_export.errors import CheckpointError, only_own_errors
 from bskim_export.model.families import find_family
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
+from bskim_export.model.retrieval import RetrievalPredictor, match
 from bskim_export.model.skim_config import SkimConfig
+from bskim_export.model.split import ask, prepare, read
 
-RETRIEVAL = "skim_retrieval."
-"""Before the names of a split model's retrieval predictor."""
 FORMAT = "bskim-export checkpoint"
 FORMAT_VERSION = 1
 
@@ -223,9 +230,8 @@ def _try_out(model: BlockSkimForQuestionAnswering, source: str) -> None:
     """Run the model over one block, so that a config or weights that it cannot run with are named at once."""
     ids = torch.arange(model.skim.block_size)[None] % model.config.vocab_size
     try:
-        out = model(ids)
         theirs = model.backbone(input_ids=ids, attention_mask=torch.ones_like(ids))
-        results = [out.start_logits, theirs.start_logits, theirs.end_logits, *out.skim_logits.values()]
+        results = [*_outputs(model, ids), theirs.start_logits, theirs.end_logits]
     except Exception as error:
         raise CheckpointError(
             f"The model of '{source}' cannot be run: {first_line(error)}. Does its config.json belong to its weights?"
@@ -235,3 +241,17 @@ def _try_out(model: BlockSkimForQuestionAnswering, source: str) -> None:
             f"The model of '{source}' gives logits that are not numbers (NaN or infinite), though its weights are: "
             "they are too large to compute with. Save an earlier checkpoint."
         )
+
+
+def _outputs(model: BlockSkimForQuestionAnswering, ids: Tensor) -> list[Tensor]:
+    """Return what a model makes of one block; a split one reads it as a question, and as the passage that it asks."""
+    if not isinstance(model.retrieval, RetrievalPredictor):
+        out = model(ids)
+        return [out.start_logits, out.end_logits, *out.skim_logits.values()]
+    real = torch.ones_like(ids).bool()
+    states = prepare(model, torch.cat([ids[:, :1], ids], 1), torch.ones(1, 1 + ids.shape[1], dtype=torch.int64))
+    asked = ask(model, ids, real.long())
+    score = match(model.retrieval.queries(asked, real), model.retrieval.features(states, real))
+    both, question = torch.cat([asked, states], 1), torch.cat([real, ~real], 1)
+    out, _ = read(model, both, torch.ones_like(question), question)
+    return [score, out.start_logits, out.end_logits, *out.skim_logits.values()]

@@ -19,6 +19,8 @@ _WRAPPERS = ("_checkpoint_wrapped_module", "_fsdp_wrapped_module", "_orig_mod", 
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 HEAD = "qa_outputs."
+RETRIEVAL = "skim_retrieval."
+"""Before the names of a split model's retrieval predictor."""
 
 
 def used_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -81,14 +83,15 @@ def without_prefix(state: Mapping[str, Tensor], base: str) -> dict[str, Tensor]:
 
 
 def encoder_weights(state: dict[str, Tensor], base: str) -> dict[str, Tensor]:
-    """Return a state dict without heads other than for question answering, under the names of a model with one.
+    """Return a state dict without heads other than for question answering, under the names of a model with one. A split
+    model's retrieval predictor stays.
 
     Args:
         base: the name of the encoder in such a model, like "bert"; an encoder that was saved alone has names without it
     """
     if not any(name.startswith(f"{base}.") for name in state):
         state = {f"{base}.{name}": value for name, value in state.items()}
-    return {name: value for name, value in state.items() if name.startswith((f"{base}.", HEAD))}
+    return {name: value for name, value in state.items() if name.startswith((f"{base}.", HEAD, RETRIEVAL))}
 
 
 def require_fit(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str, base: str) -> None:

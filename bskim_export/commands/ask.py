@@ -1,4 +1,4 @@
-"""bskim-ask: one question, one passage, and which parts of the passage were skimmed."""
+"""bskim-ask: one question, one passage or a store of documents, and which parts of the passage were skimmed."""
 
 import sys
 from pathlib import Path
@@ -36,6 +36,8 @@ _SUBSCRIPT: dict[int, int] = str.maketrans("0123456789", "₀₁₂₃₄₅₆�
 @click.option("--question", required=True, help="The question.")
 @click.option("--context", help="The passage.")
 @click.option("--file", "path", type=Named(), help="A text file with the passage; - for standard input.")
+@click.option("--store", type=Named(), metavar="DIR", help="Instead of a passage, all documents that bskim-prepare put "
+              "into this directory.")  # fmt: skip
 @click.option("--top-k", type=Whole(min=1), default=1, show_default=True, metavar="N", help="Answers, best first.")
 @click.option("--handle-impossible-answer", "impossible", is_flag=True, help="Let the passage have no answer.")
 @click.option("--highlight", is_flag=True, help="Do not answer: show the sentences that matter, and dim the others.")
@@ -52,6 +54,7 @@ def main(
     question: str,
     context: str | None,
     path: Path | None,
+    store: Path | None,
     top_k: int,
     impossible: bool,
     highlight: bool,
@@ -68,23 +71,43 @@ def main(
     """Answer a question from BUNDLE (default: engines/).
 
     Prints the passage with the answer marked. What was skimmed is dimmed and in brackets, each followed by the layer
-    after which it was dropped.
+    after which it was dropped. Of a store, prints what stands around each answer, and the name of its document.
     """
     from bskim_export.runtime.pipeline import QAPipeline
 
-    context = _read_passage(context, path)
-    qa = QAPipeline(bundle, threshold=threshold, backend=open_for(bundle, backend_name, threads, precision))
+    if (context, path, store).count(None) != 2:
+        raise InputError(
+            "Pass the passage with --context, or its file with --file, or documents with --store: one of them."
+        )
     if keep is not None and not highlight:
         raise InputError("--keep is for --highlight.")
+    if highlight and store is not None:
+        raise InputError("--highlight is for a passage: it reads all of it, and of a store only some blocks are read.")
+    passage = "" if store is not None else _read_passage(context, path)
+    qa = QAPipeline(bundle, threshold=threshold, backend=open_for(bundle, backend_name, threads, precision))
+    if store is not None:
+        from bskim_export.commands.ask_store import ask_store, show_store
+
+        answered = ask_store(
+            qa,
+            store,
+            question,
+            top_k=top_k,
+            handle_impossible_answer=impossible,
+            align_to_words=align_to_words,
+            max_blocks=max_blocks,
+            window_scale=window_scale,
+        )
+        deliver(lambda: show_store(answered), lambda: write_report(json_path, answered))
+        return
     if highlight:
-        (judged,) = qa.highlight(question, [context], keep=keep)["passages"]
-        text = context
+        (judged,) = qa.highlight(question, [passage], keep=keep)["passages"]
         pruned = {"question": question, "highlight": judged}
-        deliver(lambda: _show_highlight(question, text, judged), lambda: write_report(json_path, pruned))
+        deliver(lambda: _show_highlight(question, passage, judged), lambda: write_report(json_path, pruned))
         return
     found = qa.run(
         question=question,
-        context=context,
+        context=passage,
         top_k=top_k,
         handle_impossible_answer=impossible,
         align_to_words=align_to_words,
@@ -99,7 +122,6 @@ def main(
         "answers": [{name: value for name, value in one.items() if name != "skipped"} for one in answers],
         "skipped": skipped,
     }
-    passage = context
     deliver(lambda: _show(question, passage, answers), lambda: write_report(json_path, report))
 
 
@@ -165,11 +187,9 @@ def render_passage(
 
 
 def _read_passage(context: str | None, path: Path | None) -> str:
-    """Return the passage of --context or --file. Raises InputError unless exactly one of them gives a text."""
-    if context is not None and path is None:
-        return context
-    if context is not None or path is None:
-        raise InputError("Pass the passage with --context, or its file with --file.")
+    """Return the passage of --context or --file. Raises InputError if the file cannot be read."""
+    if path is None:
+        return context or ""
     try:
         return (sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -69,7 +69,7 @@ window_scale_option = click.option(
 )
 max_blocks_option = click.option(
     "--max-blocks", type=Whole(min=1), metavar="N", help="Of each question, at most N passage blocks go beyond the "
-    "first predictor: the best-scored of its document.  [default: no bound]"
+    "first predictor: the best-scored of its document.  [default: no bound; of a split model, the bundle's]"
 )  # fmt: skip
 align_option = click.option(
     "--align-to-words/--no-align-to-words", default=True, show_default=True,

@@ -52,7 +52,7 @@ def main(
     backend_name: str | None,
     json_path: Path | None,
 ) -> None:
-    """Prepare the contexts of a data set with BUNDLE, a split model, and ask their questions, one at a time.
+    """Prepare the contexts of a data set with BUNDLE (default: engines/), a split model, and ask their questions.
 
     Prints F1 and time of a question by how many blocks it reads, the time to prepare a document, and from how many
     questions on that is worth it.

@@ -1,5 +1,6 @@
 """bskim-train: a model and a data set in, a model that skims out."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -53,13 +54,13 @@ def _parse(context: click.Context, parameter: click.Parameter, pairs: tuple[str,
               help="question: matches a block's tokens with the question's. diagonal: the paper's CNN over "
               "attention blocks. map: over whole maps, for the paper's Figure 3; not exportable.")  # fmt: skip
 @click.option("--layers", metavar="0,2,4", callback=parse_numbers(int), help="Layers that get a predictor. "
-              "[default: all]")  # fmt: skip
+              "[default: all; with --split that layer and the next]")  # fmt: skip
 @click.option("--block-size", type=Whole(1, 512), default=32, show_default=True,
               help="Positions of a block.")  # fmt: skip
 @click.option("--alpha", type=Real(min=0), default=0.1, show_default=True,
               help="Harmony factor of the block loss; 0 trains the question-answering model alone.")  # fmt: skip
 @click.option("--beta", type=Real(min=0, min_open=True), help="Balance factor of blocks with an answer. "
-              "[default: the preset's]")  # fmt: skip
+              "[default: the preset's, with --split 5]")  # fmt: skip
 @click.option("--layer-weights", metavar="2,1,1", callback=parse_numbers(float),
               help="The weight of each predictor's loss, first to last. [default: 1 each]")  # fmt: skip
 @click.option("--skim-training", is_flag=True, help="Hide refused blocks from later layers while training (the paper's "
@@ -71,10 +72,15 @@ def _parse(context: click.Context, parameter: click.Parameter, pairs: tuple[str,
 @click.option("--windows", type=Whole(0, 1000), default=3, show_default=True, metavar="N",
               help="Of a document, windows without an answer that are trained on, beside all with one: half of them "
               "those that share most with the question, the others at random.")  # fmt: skip
+@click.option("--split", type=Whole(min=1), metavar="LAYER",
+              help="Make a split model: below this layer question and passage are read apart, so that passages can be "
+              "prepared once for all questions.")  # fmt: skip
+@click.option("--teacher", metavar="DIR|HUB_ID|FILE",
+              help="With --split: the model to learn from, itself not split; as a rule that of --model.")  # fmt: skip
 @click.option("--epochs", type=Real(min=0, min_open=True), default=2.0, show_default=True,
               help="Passes over the questions.")  # fmt: skip
-@click.option("--batch-size", type=Whole(min=1), help="Windows of a step, or questions with --documents. "
-              "[default: the preset's]")  # fmt: skip
+@click.option("--batch-size", type=Whole(min=1), help="Windows of a step, questions with --documents, parts "
+              "of documents with --split, a dozen questions each. [default: the preset's, with --split 2]")  # fmt: skip
 @click.option("--learning-rate", type=Real(min=0), default=3e-5, show_default=True, help="Of the model.")
 @click.option("--predictor-learning-rate", type=Real(min=0), default=1e-3, show_default=True,
               help="Of the predictors.")  # fmt: skip
@@ -99,6 +105,7 @@ def main(model: str, datasets: tuple[str, ...], out: Path, preset: str, **option
 
     Joint training (the default) minimises the question-answering loss plus alpha times the block loss of every layer:
     equation 3 of the Block-Skim paper. --freeze trains predictors for a model whose answers must stay as they are.
+    --split makes a model that reads a passage once for all questions.
 
     An interrupted run goes on from its last saved step when the command is repeated, and ends with the same weights.
     It runs on a GPU if there is one; on several under torchrun.
@@ -107,21 +114,23 @@ def main(model: str, datasets: tuple[str, ...], out: Path, preset: str, **option
     Examples:
       bskim-train --model microsoft/MiniLM-L12-H384-uncased --dataset train-v1.1.json --bf16
       bskim-train --model deepset/bert-base-cased-squad2 --dataset train-v1.1.json --freeze --epochs 3
+      bskim-train --model model.pt --split 3 --teacher model.pt --dataset train-v1.1.json --out split.pt
     """
     with needs_extra("train", "bskim-train"):
         from transformers import set_seed
 
         from bskim_export.checkpoint.loading import load_checkpoint
         from bskim_export.training.run import train
-        from bskim_export.training.settings import PRESETS, TrainSettings
+        from bskim_export.training.settings import PRESETS, SPLIT, TrainSettings
     from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
     from bskim_export.data.question import hold_out, sample
     from bskim_export.data.readers import read_questions
 
-    for name in ("beta", "batch_size", "max_seq_len"):
+    defaults = dataclasses.asdict(PRESETS[preset]) | (SPLIT if options["split"] is not None else {})
+    for name, value in defaults.items():
         if options[name] is None:
-            options[name] = getattr(PRESETS[preset], name)
+            options[name] = value
     for name in ("layers", "layer_weights"):
         options[name] = tuple(options[name]) if options[name] is not None else None
     settings = TrainSettings(model, " + ".join(datasets), **options)
@@ -172,12 +181,17 @@ def _print(report: dict[str, Any], out: Path) -> None:
     from bskim_export.training.run import HELD_OUT, run_folder
 
     held = report["held_out"]
-    title = f"{held['questions']} held-out questions: EM {held['em']:.2f}, F1 {held['f1']:.2f} (dense)"
+    split = report["settings"]["split"]
+    how = "from chosen blocks" if split else "dense"
+    title = f"{held['questions']} held-out questions: EM {held['em']:.2f}, F1 {held['f1']:.2f} ({how})"
+    if retrieved := held.get("retrieved"):
+        shares = ", ".join(f"the best {blocks}: {share:.1%}" for blocks, share in retrieved.items())
+        console.print(f"Questions with an answer among their document's best blocks: {shares}")
+    exporting = f"bskim-export {out} --out engines/"
     if not held["predictors"]:
         console.print(title)
-        console.print(
-            f"Wrote {out}. It has no predictors; to add some: bskim-train --freeze --model {out} --dataset ..."
-        )
+        adding = f"It has no predictors; to add some: bskim-train --freeze --model {out} --dataset ..."
+        console.print(f"Wrote {out}. " + (f"Next: {exporting}" if split else adding))
         return
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for header in ("layer", "precision", "recall", "kept at 0.5"):
@@ -185,7 +199,5 @@ def _print(report: dict[str, Any], out: Path) -> None:
     for layer, row in held["predictors"].items():
         table.add_row(str(layer), *(f"{row[k]:.1%}" for k in ("precision", "recall", "kept")))
     console.print(table)
-    console.print(
-        f"Wrote {out}. Next: bskim-export {out} --out engines/ and bskim-calibrate engines/ --dataset "
-        f"{run_folder(out) / HELD_OUT}"
-    )
+    calibrating = f" and bskim-calibrate engines/ --dataset {run_folder(out) / HELD_OUT}"
+    console.print(f"Wrote {out}. Next: {exporting}" + ("" if split else calibrating))

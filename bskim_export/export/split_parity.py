@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from bskim_export.bundle.manifest import Model
 from bskim_export.data.metrics import f1
@@ -14,56 +12,13 @@ from bskim_export.errors import InputError
 from bskim_export.export.parity import Parity
 from bskim_export.export.torch_reference import ReferenceResult, TorchReference
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
-from bskim_export.model.retrieval import RetrievalPredictor
-from bskim_export.model.split import ask, prepare
 from bskim_export.runtime.arguments import Example
 from bskim_export.runtime.pipeline import QAPipeline
 from bskim_export.runtime.prepared.asking import PreparedAsked, SplitAnswerer, ask_items, whole
 from bskim_export.runtime.prepared.cut import cut_sections, section_blocks
-from bskim_export.runtime.prepared.lower import Floats, Question, pad_rows
+from bskim_export.runtime.prepared.lower import Floats
 from bskim_export.runtime.prepared.passages import cut_passage, question_ids, section_ids
-
-
-class TorchLower:
-    """The lower layers of a model in PyTorch, each sequence alone: a `Lower`.
-
-    Args:
-        model: split, in fp32, in evaluation mode
-        description: the same model, as the runtime knows it
-    """
-
-    def __init__(self, model: BlockSkimForQuestionAnswering, description: Model):
-        self._model = model
-        self._pad = description.pad_token_id
-        self._first = description.pad_token_id if description.cls_token_id is None else description.cls_token_id
-        assert isinstance(model.retrieval, RetrievalPredictor)
-        self._retrieval = model.retrieval
-
-    @torch.no_grad()
-    def prepare(self, sections: Sequence[npt.NDArray[np.int64]]) -> list[tuple[Floats, Floats]]:
-        """Return states and features of each section; see `Lower.prepare`."""
-        found = []
-        size = self._model.skim.block_size
-        for section in sections:
-            ids, mask = (torch.from_numpy(a) for a in pad_rows([section], self._pad, size))
-            first = torch.full((1, 1), self._first)
-            states = prepare(self._model, torch.cat([first, ids], 1), torch.cat([torch.ones(1, 1), mask], 1).long())
-            blocks = states[0].unflatten(0, (-1, size))
-            features = self._retrieval.features(blocks, mask[0].unflatten(0, (-1, size)))
-            found.append((blocks.numpy(), features.numpy()))
-        return found
-
-    @torch.no_grad()
-    def ask(self, questions: Sequence[npt.NDArray[np.int64]]) -> list[Question]:
-        """Return what is known of each question; see `Lower.ask`."""
-        found = []
-        size = self._model.skim.block_size
-        for own in questions:
-            ids, mask = (torch.from_numpy(a) for a in pad_rows([own], self._pad, size))
-            states = ask(self._model, ids, mask.long())
-            queries = self._retrieval.queries(states, mask)[0, : len(own)]
-            found.append(Question(own, states[0].unflatten(0, (-1, size)).numpy(), queries.numpy()))
-        return found
+from bskim_export.training.split_runner import TorchLower
 
 
 def torch_answerer(ours: SplitAnswerer, model: BlockSkimForQuestionAnswering, description: Model) -> SplitAnswerer:

@@ -10,7 +10,8 @@ import torch
 from bskim_export.blocks import count_blocks
 from bskim_export.bundle.manifest import Model
 from bskim_export.errors import InputError
-from bskim_export.model.qa import BlockSkimForQuestionAnswering, ReferenceOutput
+from bskim_export.model.outputs import ReferenceOutput
+from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.runtime.leaving import leaves
 from bskim_export.runtime.policy import Policy, Thresholds
 from bskim_export.runtime.runner import NOT_JUDGED, WindowResult

@@ -1,7 +1,7 @@
 """A Hugging Face encoder with skim predictors, and the reference for all that is exported."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -13,42 +13,12 @@ from bskim_export.errors import CheckpointError
 from bskim_export.model.attention import WindowAttention
 from bskim_export.model.families import find_family
 from bskim_export.model.families.base import LayerShape
+from bskim_export.model.outputs import DROPPED, ReferenceOutput, SkimOutput
 from bskim_export.model.predictors import PREDICTORS
 from bskim_export.model.predictors.base import BlockView, SkimPredictor, reads_map, view_blocks
 from bskim_export.model.pruning import prune_heads
 from bskim_export.model.retrieval import RetrievalPredictor
 from bskim_export.model.skim_config import SkimConfig, position_limit
-
-DROPPED = -100.0
-"""Logit of a token that was skimmed in training, as in the paper's released code."""
-
-
-@dataclass
-class SkimOutput:
-    """Outputs of a forward pass without removal.
-
-    start_logits, end_logits: [B, S]
-    skim_logits: per layer that has a predictor, [B, K, 2]; class 1 is keep
-    """
-
-    start_logits: Tensor
-    end_logits: Tensor
-    skim_logits: dict[int, Tensor]
-
-
-@dataclass
-class ReferenceOutput:
-    """Outputs of a forward pass with true removal, for one window.
-
-    start_logits, end_logits: [S], -inf where dropped
-    dropped_after: int16 [K], the layer after which each block was dropped, `blocks.KEPT` if it never was
-    scores: for each layer that skimmed, the keep probability of each block that was still there: {block: probability}
-    """
-
-    start_logits: Tensor
-    end_logits: Tensor
-    dropped_after: Tensor
-    scores: dict[int, dict[int, float]]
 
 
 class BlockSkimForQuestionAnswering(nn.Module):
@@ -114,11 +84,14 @@ class BlockSkimForQuestionAnswering(nn.Module):
         self.config.skim_predictor = predictor
         self.skim = replace(SkimConfig.from_hf(self.config, layers), max_seq_len=self.skim.max_seq_len)
         self.predictors = self._fresh_predictors()
+        if isinstance(self.retrieval, RetrievalPredictor) and self.retrieval.block_size != self.skim.block_size:
+            self.retrieval = self._fresh_retrieval()
 
     def split(self, layer: int, predictor_layers: Sequence[int] = ()) -> None:
         """Make a split model of this one, to be trained: from `layer` on, question and passage meet (see split.py).
 
-        Predictors above the split stay as they are if they are of these layers, else they start anew.
+        Skim predictors stay as they are if they are of these layers, and the retrieval predictor if the model is split
+        at this layer already; else they start anew.
 
         Args:
             layer: the first that reads both
@@ -127,15 +100,15 @@ class BlockSkimForQuestionAnswering(nn.Module):
         Raises:
             CheckpointError: there is no such layer, or a predictor is below the split.
         """
-        old = self.predictors
+        old, before = self.predictors, self.skim
+        self.skim = replace(SkimConfig.from_hf(self.config, predictor_layers, layer), max_seq_len=before.max_seq_len)
         self.config.skim_split_layer = layer
-        kept = self.skim
-        self.skim = replace(SkimConfig.from_hf(self.config, predictor_layers), max_seq_len=kept.max_seq_len)
         self.predictors = self._fresh_predictors()
         for name in self.predictors:
             if name in old:
                 self.predictors[name] = old[name]
-        self.retrieval = self._fresh_retrieval()
+        if before.split_layer != layer:
+            self.retrieval = self._fresh_retrieval()
 
     def predictor(self, layer: int) -> SkimPredictor:
         """Return the predictor of a layer that has one."""
@@ -179,7 +152,11 @@ class BlockSkimForQuestionAnswering(nn.Module):
                 those of token type 0, in windows that have others too
             skim: hide passage blocks that a predictor gives a keep probability below this from all later layers, and
                 give their tokens the logit DROPPED (paper, Table 3, row 4, at 0.5); default: hide none
+
+        Raises:
+            CheckpointError: the model is split.
         """
+        self.skim.require_whole()
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         if token_type_ids is None:
@@ -224,6 +201,7 @@ class BlockSkimForQuestionAnswering(nn.Module):
                 question
             thresholds: keep probability from which a block stays, for each layer that skims; default: the model's own
         """
+        self.skim.require_whole()
         hidden = self._embed(input_ids[None], token_type_ids[None])[0]
         return self.reference_from(hidden, attention_mask.bool(), question_mask.bool(), protected, thresholds)
 
@@ -282,6 +260,7 @@ class BlockSkimForQuestionAnswering(nn.Module):
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor, question_mask: Tensor
     ) -> Iterator[tuple[int, BlockView]]:
         """Yield each layer that has a predictor, and the view that its predictor reads; shapes as for `forward`."""
+        self.skim.require_whole()
         hidden = self._embed(input_ids, token_type_ids)
         real = attention_mask.bool()
         question = question_mask.bool()

@@ -1,7 +1,5 @@
 """The predictor of a split model: which blocks of a document a question needs, from features that can be kept."""
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -82,4 +80,4 @@ def match(queries: Tensor, features: Tensor) -> Tensor:
     """
     with torch.autocast(queries.device.type, enabled=False):  # bfloat16 would round the order of blocks away
         found = torch.einsum("qtf,npf->qtnp", queries, features)
-    return cast(Tensor, found.amax(-1).sum(1))
+    return found.amax(-1).sum(1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from transformers import PretrainedConfig
 
@@ -55,19 +56,39 @@ class SkimConfig:
                 raise CheckpointError(
                     f"{len(self.layers)} layers have predictors, but there are {len(found)} thresholds."
                 )
+        if self.split_layer is not None and self.max_seq_len < 2 * self.block_size:
+            raise CheckpointError(
+                f"Blocks of {self.block_size} positions and windows of {self.max_seq_len} leave a split model no room: "
+                "a passage begins behind one block of question."
+            )
+
+    def require_whole(self) -> None:
+        """Raise CheckpointError if the model is split: then there is no layer below the split that reads question and
+        passage together."""
+        if self.split_layer is not None:
+            raise CheckpointError(
+                f"The model is split at layer {self.split_layer}: below it, question and passage are read apart, so "
+                f"it cannot be run or trained on both together. To train it: bskim-train --split {self.split_layer}."
+            )
 
     @classmethod
-    def from_hf(cls, config: PretrainedConfig, layers: Sequence[int] | None = None) -> "SkimConfig":
+    def from_hf(
+        cls, config: PretrainedConfig, layers: Sequence[int] | None = None, split_layer: int | None = None
+    ) -> "SkimConfig":
         """Read the settings from a Hugging Face config; what it lacks gets the paper's values.
 
         Args:
             layers: the layers that have a predictor; default: the config's `augment_layers`, else none
+            split_layer: default: the config's `skim_split_layer`, else none
 
         Raises:
             CheckpointError: a layer that the model does not have, a threshold outside 0 to 1, a bad block size.
         """
         layers = (getattr(config, "augment_layers", None) or ()) if layers is None else layers
         layers = tuple(sorted(set(layers)))
+        split_layer = getattr(config, "skim_split_layer", None) if split_layer is None else split_layer
+        if split_layer is not None:
+            _check_split(split_layer, config.num_hidden_layers, layers)
         if bad := [i for i in layers if not 0 <= i < config.num_hidden_layers]:
             raise CheckpointError(f"The model has layers 0 to {config.num_hidden_layers - 1}; there is no layer {bad}.")
         limit = position_limit(config)
@@ -93,7 +114,6 @@ class SkimConfig:
         of_documents = getattr(config, "skim_document_threshold", None)
         documents = () if of_documents is None else _thresholds("skim_document_threshold", of_documents, layers)
         length = min(max_seq_len, position_limit(config, block_size))
-        split_layer = _split_layer(config, layers)
         return cls(block_size, layers, thresholds, length, predictor, window_scale, documents, split_layer)
 
     def write_to(self, config: PretrainedConfig) -> None:
@@ -126,20 +146,19 @@ def _thresholds(name: str, value: object, layers: tuple[int, ...]) -> tuple[floa
     return tuple(found)
 
 
-def _split_layer(config: PretrainedConfig, layers: tuple[int, ...]) -> int | None:
-    split_layer = getattr(config, "skim_split_layer", None)
-    if split_layer is None:
-        return None
-    last = config.num_hidden_layers - 1
-    if not _is_whole(split_layer) or not 1 <= split_layer <= last:
-        raise CheckpointError(f"skim_split_layer in config.json must be from 1 to {last}, got {split_layer!r:.60}.")
+def _check_split(split_layer: object, num_layers: int, layers: tuple[int, ...]) -> None:
+    """Raise CheckpointError if a model cannot be split there, or has predictors below."""
+    if not _is_whole(split_layer) or not 1 <= split_layer < num_layers:
+        raise CheckpointError(
+            f"A model of {num_layers} layers can be split at the layers 1 to {num_layers - 1} (skim_split_layer in "
+            f"config.json), not at {split_layer!r:.60}."
+        )
     if below := [i for i in layers if i < split_layer]:
         raise CheckpointError(
             f"The model is split at layer {split_layer}: below it question and passage do not see each other, so there "
             f"is nothing for the predictors of layers {below} to judge."
         )
-    return split_layer
 
 
-def _is_whole(value: object) -> bool:
+def _is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from bskim_export.errors import CheckpointError
 from bskim_export.model.attention import WindowAttention
-from bskim_export.model.qa import BlockSkimForQuestionAnswering, SkimOutput
+from bskim_export.model.outputs import SkimOutput
+from bskim_export.model.qa import BlockSkimForQuestionAnswering
 
 
 def split_layer(model: BlockSkimForQuestionAnswering) -> int:
@@ -49,8 +50,7 @@ def ask(model: BlockSkimForQuestionAnswering, input_ids: Tensor, attention_mask:
 
 
 def _lower(model: BlockSkimForQuestionAnswering, ids: Tensor, mask: Tensor, types: Tensor, begin: int) -> Tensor:
-    if getattr(model.config, "type_vocab_size", 0) < 2:
-        types = torch.zeros_like(ids)
+    types = _types(model, types)
     positions = torch.arange(ids.shape[1], device=ids.device) + begin + model.family.position_offset
     hidden = model.family.embedder(model.backbone)(ids, types, positions.expand_as(ids))
     real = mask.bool()
@@ -59,6 +59,11 @@ def _lower(model: BlockSkimForQuestionAnswering, ids: Tensor, mask: Tensor, type
         context = model.family.context(layer, hidden, WindowAttention(real, dropout, with_map=False))
         hidden = model.family.rest(layer, context, hidden)
     return hidden
+
+
+def _types(model: BlockSkimForQuestionAnswering, types: Tensor) -> Tensor:
+    """Return token types that the model has: RoBERTa and DistilBERT know one only."""
+    return types if getattr(model.config, "type_vocab_size", 0) > 1 else torch.zeros_like(types)
 
 
 def read(
@@ -100,7 +105,12 @@ def hidden_states(
 
     Returns:
         [B, S, (L - split) * H + 2]: the outputs of the layers from there on, and the start and end logits
+
+    Raises:
+        CheckpointError: the model is split.
     """
+    model.skim.require_whole()
+    token_type_ids = _types(model, token_type_ids)
     hidden = model.family.embedder(model.backbone)(input_ids, token_type_ids, None)
     real = attention_mask.bool()
     found = []

@@ -65,7 +65,7 @@ class BundleRunner(ABC):
             ForkError: this is a child of fork, and the backend's library cannot run there.
             BundleError: an engine fails, or its results are not numbers.
         """
-        self._require_own_process()
+        self.require_own_process()
         if policy is None or not any(policy.scores(layer) for layer in self.skim_layers):
             return self._run_dense(windows)
         return self._run_skim(windows, policy, protected)
@@ -86,13 +86,19 @@ class BundleRunner(ABC):
         return batch.finish(dense.run({name: feeds[name] for name in inputs}))
 
     def load_graphs(self, graphs: Sequence[Graph], streams: int = 1) -> list[Engine]:
+        """Compile graphs of the bundle; see `Backend.load`. Raises BundleError."""
         try:
             return [self._backend.load(self._bundle, graph, streams) for graph in graphs]
         finally:
             self._bundle.release_weights()
             self._bundle.require_unchanged()  # also after a load that failed: files that changed are why, then
 
-    def _require_own_process(self) -> None:
+    def require_own_process(self) -> None:
+        """Let go of engines that were made in the process of which this one is a fork.
+
+        Raises:
+            ForkError: the backend's library cannot run in a fork.
+        """
         if self._process == os.getpid():
             return
         if not self._backend.survives_fork:

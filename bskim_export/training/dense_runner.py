@@ -10,6 +10,7 @@ from torch import Tensor
 from bskim_export.blocks import KEPT
 from bskim_export.bundle.manifest import Model
 from bskim_export.errors import InputError
+from bskim_export.model.outputs import SkimOutput
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.runtime.policy import Policy
 from bskim_export.runtime.runner import WindowResult
@@ -59,21 +60,28 @@ class DenseRunner:
         device = next(self._network.parameters()).device
         batch = self._collator([without_labels(w, size) for w in windows])
         out = self._network(**{name: batch[name].to(device) for name in MODEL_INPUTS})
-        starts = out.start_logits.float().cpu().numpy()
-        ends = out.end_logits.float().cpu().numpy()
-        judged = {layer: logits.float().cpu() for layer, logits in out.skim_logits.items()}
+        return judged_results(out, windows, size)
 
-        # Cut away what padded each window to the longest of the batch.
-        results = []
-        for row, window in enumerate(windows):
-            positions = len(window.input_ids)
-            blocks = positions // size
-            results.append(
-                JudgedResult(
-                    starts[row, :positions],
-                    ends[row, :positions],
-                    np.full(blocks, KEPT, np.int16),
-                    skim_logits={layer: logits[row, :blocks] for layer, logits in judged.items()},
-                )
+
+def judged_results(out: SkimOutput, windows: Sequence[Window], block_size: int) -> list[JudgedResult]:
+    """Return the outcome of each window of a batch, without what padded it to the longest.
+
+    Args:
+        out: of windows that stand in rows, no block of which was dropped
+    """
+    starts = out.start_logits.float().cpu().numpy()
+    ends = out.end_logits.float().cpu().numpy()
+    judged = {layer: logits.float().cpu() for layer, logits in out.skim_logits.items()}
+    results = []
+    for row, window in enumerate(windows):
+        positions = len(window.input_ids)
+        blocks = positions // block_size
+        results.append(
+            JudgedResult(
+                starts[row, :positions],
+                ends[row, :positions],
+                np.full(blocks, KEPT, np.int16),
+                skim_logits={layer: logits[row, :blocks] for layer, logits in judged.items()},
             )
-        return results
+        )
+    return results

@@ -1,6 +1,7 @@
 """The figures of a model in training: EM and F1 of its dense answers, and the blocks that its predictors would keep."""
 
 from collections.abc import Sequence
+from typing import NotRequired
 
 import torch
 from torch import Tensor
@@ -22,9 +23,12 @@ class ModelFigures(Scores):
     """The scores of a model in percent, and the figures of each layer's predictor.
 
     predictors: by layer, precision, recall and kept share of its predictor at 0.5; see `block_figures`
+    retrieved: of a split model, by a number of blocks, the share of answerable questions that have one with their
+        answer among so many best ones of their document
     """
 
     predictors: dict[int, dict[str, float]]
+    retrieved: NotRequired[dict[int, float]]
 
 
 class Evaluation:

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from bskim_export.errors import InputError
 from bskim_export.model.attention import WindowAttention
-from bskim_export.model.qa import BlockSkimForQuestionAnswering, SkimOutput
+from bskim_export.model.outputs import SkimOutput
+from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.training.objective import qa_loss
 
 
@@ -19,7 +20,11 @@ def head_importance(model: BlockSkimForQuestionAnswering, batches: Iterable[dict
 
     Args:
         batches: as Collator makes them
+
+    Raises:
+        CheckpointError: the model is split.
     """
+    model.skim.require_whole()
     model.eval()
     family = model.family
     layers = family.layers(model.backbone)

@@ -1,13 +1,14 @@
 """The training objective: equation 3 of the paper with its ablations, and the block counts of a batch for the log."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bskim_export.model.qa import BlockSkimForQuestionAnswering, SkimOutput
+from bskim_export.model.outputs import SkimOutput
+from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.training.features import NO_LABEL
 
 
@@ -66,9 +67,7 @@ class SkimObjective(nn.Module):
         out = self.model(**inputs, skim=skim) if group is None else run_by_length(self.model, inputs, skim)
 
         # Equation 2 of each layer, weighed and summed up.
-        losses = block_losses(out.skim_logits, block_labels, self.settings.beta)
-        weights = self.settings.layer_weights or (1.0,) * len(losses)
-        blocks = sum((w * one for w, one in zip(weights, losses, strict=True)), start=torch.zeros(()))
+        blocks = weigh(block_losses(out.skim_logits, block_labels, self.settings.beta), self.settings.layer_weights)
 
         # Equation 3. A frozen model's answers do not change, so only the blocks count.
         if group is None:
@@ -176,6 +175,12 @@ def block_losses(skim_logits: Mapping[int, Tensor], labels: Tensor, beta: float)
         F.cross_entropy(logits.float().flatten(0, 1), flat, weight, ignore_index=NO_LABEL)
         for logits in skim_logits.values()
     ]
+
+
+def weigh(losses: Sequence[Tensor], weights: Sequence[float] | None) -> Tensor:
+    """Return the sum of the layers' losses, each times its weight; without weights, 1 each."""
+    weights = weights or (1.0,) * len(losses)
+    return sum((w * one for w, one in zip(weights, losses, strict=True)), start=torch.zeros(()))
 
 
 @torch.no_grad()

@@ -32,13 +32,26 @@ PRESETS = {
 }
 
 
+SPLIT = {"beta": 5.0, "batch_size": 2}
+"""What suits split models better than a preset's: of the blocks that were chosen, many hold an answer; and a part of a
+document has a dozen questions."""
+NOT_SPLIT = {
+    "freeze": "all layers learn to do with question and passage apart.",
+    "prune_heads": "prune heads in a run before, and split what it wrote.",
+    "skim_training": "the layers above the split learn from blocks that were chosen already.",
+    "evidence": "parts of documents have no labels of supporting facts.",
+    "documents": "a split model learns from parts of documents anyway.",
+}
+"""Settings that do not go with a split model, and why."""
+
+
 @dataclass(frozen=True)
 class TrainSettings:
     """One run. Two runs with the same settings, model and data end with the same weights.
 
     model, dataset: their names, as the user gave them; of several data sets, joined by +
     limit: questions drawn at random; None for all
-    predictor, block_size, layers: see SkimConfig; layers None for all
+    predictor, block_size, layers: see SkimConfig; layers None for all, of a split model for the split and the next
     alpha, beta: see LossSettings; with alpha 0 the model gets no predictors
     layer_weights: the weight of each layer's block loss, first to last; None for 1 each
     learning_rate, predictor_learning_rate: linear decay to 0 after the first `warmup` share of the steps
@@ -46,6 +59,9 @@ class TrainSettings:
     skim_training: refused blocks are invisible to later layers while training (the paper's Table 3, row 4)
     documents: passages that each question is asked of, its own and others; None trains on the questions as they are
     windows: of a document, windows without an answer that are trained on, beside all with one
+    split: make a split model, whose layers from this one on read question and passage together; it learns from parts of
+        documents, and `batch_size` counts these. None for a model that is not split
+    teacher: the name of a model that is not split, and that a split one learns from
     dropout: instead of the model's own
     early_stopping: epochs without a better F1 on the held-out questions after which training ends, with the best
         weights
@@ -67,6 +83,8 @@ class TrainSettings:
     evidence: bool = False
     documents: int | None = None
     windows: int = 3
+    split: int | None = None
+    teacher: str | None = None
     epochs: float = 2.0
     batch_size: int = 16
     learning_rate: float = 3e-5
@@ -92,6 +110,15 @@ class TrainSettings:
 
         if self.documents and self.prune_heads:
             raise InputError("Heads are pruned before a model is trained on documents: do it in a run before.")
+        if self.split is None:
+            if self.teacher is not None:
+                raise InputError("A teacher is for split models only: pass split, the layer to split the model at.")
+            return
+        for name, reason in NOT_SPLIT.items():
+            if getattr(self, name):
+                raise InputError(f"split and {name} exclude each other: {reason}")
+        if self.predictor == "map":
+            raise InputError("Predictors of the kind map are for the paper's figures; a split model has none.")
 
     def check_resumable(self, folder: Path) -> None:
         """Raise InputError if `folder` holds a run with other settings."""

@@ -17,6 +17,7 @@ from bskim_export.data.question import Question
 from bskim_export.runtime.prepared.cut import cut_sections, section_blocks
 from bskim_export.runtime.prepared.passages import PassageTokens, cut_passage, question_ids, section_ids
 from bskim_export.runtime.token_ranges import overlapping
+from bskim_export.runtime.tokens import encode
 
 SLICE_BLOCKS = 64
 """Blocks of a part of a document, about: what a question's blocks are told from while it learns."""
@@ -32,7 +33,7 @@ ROOM = (5, 8, 11, 14)
 """How many blocks are read at most; drawn for each part, and for a batch it is the most of its parts."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Asked:
     """A question about a part.
 
@@ -41,6 +42,7 @@ class Asked:
     positive: bool [N], the blocks with a token of an answer
     readable: bool [N], the blocks that it may read
     teacher: int64 [S], what a teacher reads: `[CLS] question [SEP] paragraph [SEP]`
+    offset: where the paragraph begins there
     first, count: the paragraph's tokens, as positions of the part's blocks
     forced: it reads the blocks of its answer in any case
     """
@@ -51,12 +53,13 @@ class Asked:
     positive: npt.NDArray[np.bool_]
     readable: npt.NDArray[np.bool_]
     teacher: npt.NDArray[np.int64]
+    offset: int
     first: int
     count: int
     forced: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """A part of a document with N blocks, and questions about it.
 
@@ -79,8 +82,10 @@ class Part:
 class SplitParts(Sequence[Part]):
     """Parts of documents, each with some of its questions; every question stands in one.
 
+    What is drawn for a part depends on its number and the seed alone, so that each epoch meets the same ones.
+
     Args:
-        questions: all can be run
+        questions: all can be run, those of an article in its order
         tokenizer, model: of the split model
         seed: of all draws
     """
@@ -90,10 +95,11 @@ class SplitParts(Sequence[Part]):
         self._model = model
         self._seed = seed
         self._width = section_blocks(model.max_seq_len, model.block_size)
+        self._middle, self._end = _special_tokens(tokenizer)
         self._parts: list[tuple[list[str], list[Question]]] = []
         draw = random.Random(seed)
         for paragraphs in self._slices(questions):
-            own = [q for q in questions_of(paragraphs)]
+            own = questions_of(paragraphs)
             draw.shuffle(own)
             texts = list(paragraphs)
             self._parts += [(texts, own[i : i + QUESTIONS]) for i in range(0, len(own), QUESTIONS)]
@@ -103,7 +109,10 @@ class SplitParts(Sequence[Part]):
 
     def __getitem__(self, number: int) -> Part:  # type: ignore[override]  # no slices: nothing needs them
         texts, questions = self._parts[number]
+        size = self._model.block_size
         draw = random.Random(f"{self._seed} {number}")
+
+        # One text, or its paragraphs one by one. `at` says in which passage a paragraph is, and where it begins there.
         apart = draw.random() < APART
         document, places = join(texts)
         if apart:
@@ -112,15 +121,18 @@ class SplitParts(Sequence[Part]):
         else:
             passages = [cut_passage(self._tokenizer, document, self._model)]
             at = {text: (0, places[text]) for text in texts}
-        size = self._model.block_size
         bases = np.cumsum([0, *(p.blocks for p in passages)])
         passage = np.repeat(np.arange(len(passages)), [p.blocks for p in passages])
-        first = self._model.cls_token_id or self._model.pad_token_id
+
+        # The sections through which the lower layers read them.
+        first = self._model.pad_token_id if self._model.cls_token_id is None else self._model.cls_token_id
         sections, kept = [], []
         for one in passages:
             for section in cut_sections(one.blocks, self._width):
                 sections.append(np.concatenate([[first], section_ids(one, section, self._model)]))
                 kept.append(range(section.keep_first - section.first, section.keep_stop - section.first))
+
+        # Who reads its own paragraph only must find its answer there.
         asked = []
         for question in questions:
             which, place = at[question.context]
@@ -142,8 +154,15 @@ class SplitParts(Sequence[Part]):
         readable: npt.NDArray[np.bool_],
         forced: bool,
     ) -> Asked:
+        """Return a question about a paragraph.
+
+        Args:
+            passage: holds the paragraph
+            place: where it begins in the passage, in characters
+            base: where the passage begins in the part, in positions
+        """
         size = self._model.block_size
-        offsets = passage.offsets
+        offsets = passage.offsets.astype(np.int64)
         positive = np.zeros(len(readable), bool)
         start = end = -1
         for begin, text in zip(question.starts, question.answers, strict=True):
@@ -153,11 +172,15 @@ class SplitParts(Sequence[Part]):
             positive[(base + inside) // size] = True
             if start < 0:
                 start, end = base + int(inside[0]), base + int(inside[-1])
+
+        # A teacher reads as much of the paragraph as its window holds, with the special tokens that it knows.
         ids = question_ids(self._tokenizer, question.question, self._model)
-        own = overlapping(offsets, place, place + len(question.context))
-        own = own[: self._model.max_seq_len - len(ids) - 1]
-        teacher = np.concatenate([ids, passage.ids.ravel()[own], ids[-1:]]).astype(np.int64)
-        return Asked(ids, start, end, positive, readable, teacher, base + int(own[0]), len(own), forced)
+        before = np.concatenate([ids[: len(ids) - 1], self._middle])
+        inside = overlapping(offsets, place, place + len(question.context))
+        own = np.arange(inside[0], inside[-1] + 1)  # also the tokens between that stand for no character of their own
+        own = own[: self._model.max_seq_len - len(before) - len(self._end)]
+        teacher = np.concatenate([before, passage.ids.ravel()[own], self._end]).astype(np.int64)
+        return Asked(ids, start, end, positive, readable, teacher, len(before), base + int(own[0]), len(own), forced)
 
     def _slices(self, questions: Sequence[Question]) -> list[dict[str, list[Question]]]:
         """Return consecutive paragraphs of one title, about SLICE_BLOCKS together, each with its questions."""
@@ -181,6 +204,15 @@ class SplitParts(Sequence[Part]):
 def questions_of(paragraphs: dict[str, list[Question]]) -> list[Question]:
     """Return the questions of some paragraphs."""
     return [question for own in paragraphs.values() for question in own]
+
+
+def _special_tokens(tokenizer: Tokenizer) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the special tokens between a question and its context, and those behind: RoBERTa has two between."""
+    pair = encode(tokenizer, "a", "a")
+    context = np.flatnonzero(pair.sequence == 1)
+    question = np.flatnonzero(pair.sequence == 0)
+    ids = pair.ids.astype(np.int64)
+    return ids[question[-1] + 1 : context[0]], ids[context[-1] + 1 :]
 
 
 class PartCollator:
@@ -207,8 +239,11 @@ class PartCollator:
         sections = [ids for part in parts for ids in part.sections]
         asked = [one for part in parts for one in part.asked]
         counts = [len(part.real) for part in parts]
+        owners = [i for i, part in enumerate(parts) for _ in part.asked]
         first_block = np.cumsum([0, *counts])[:-1]
         batch: dict[str, npt.NDArray[np.generic]] = {}
+
+        # The sections of all parts, and where their blocks are among all.
         batch["section_ids"], batch["section_mask"] = _pad(sections, pad, size, first=1)
         width = (batch["section_ids"].shape[1] - 1) // size
         kept = [r for part in parts for r in part.kept]
@@ -216,8 +251,9 @@ class PartCollator:
         batch["real"] = np.concatenate([part.real for part in parts])
         passages = np.cumsum([0, *(part.passage.max() + 1 for part in parts)])
         batch["passage"] = np.concatenate([part.passage + base for part, base in zip(parts, passages, strict=False)])
+
+        # The questions. Each knows the blocks of its own part only.
         batch["question_ids"], batch["question_mask"] = _pad([one.ids for one in asked], pad, size)
-        owners = [i for i, part in enumerate(parts) for _ in part.asked]
         for name in ("readable", "positive"):
             rows = np.zeros((len(asked), sum(counts)), bool)
             for row, one, owner in zip(rows, asked, owners, strict=True):
@@ -229,8 +265,10 @@ class PartCollator:
             batch[name] = np.where(found < 0, -1, found + base)
         batch["forced"] = np.array([one.forced for one in asked])
         batch["room"] = np.array([part.room for part in parts])
+
+        # What a teacher reads.
         batch["teacher_ids"], batch["teacher_mask"] = _pad([one.teacher for one in asked], pad)
-        offset = np.array([len(one.ids) for one in asked])
+        offset = np.array([one.offset for one in asked])
         batch["teacher_types"] = (
             (np.arange(batch["teacher_ids"].shape[1]) >= offset[:, None]) & (batch["teacher_mask"] == 1)
         ).astype(np.int64)

@@ -11,9 +11,11 @@ from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.model.retrieval import RetrievalPredictor, match
 from bskim_export.model.split import ask, hidden_states, prepare, read, split_layer
 from bskim_export.training.features import NO_LABEL
-from bskim_export.training.objective import block_losses, count_blocks, document_loss
+from bskim_export.training.objective import block_losses, count_blocks, document_loss, weigh
 
 LEAST = torch.finfo(torch.float32).min
+PARTS = ("answer", "retrieval", "logits", "states", "blocks")
+"""The parts of the loss, in the order in which the objective returns them."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class SplitLosses:
     retrieval: of the choice of blocks
     logits: of the divergence from a teacher's start and end logits
     states: of the squared distance from a teacher's hidden states above the split (DeFormer, section 3.2)
-    alpha, beta: of the skim predictors, see LossSettings
+    alpha, beta, layer_weights: of the skim predictors, see LossSettings
     """
 
     retrieval: float = 0.5
@@ -31,6 +33,7 @@ class SplitLosses:
     states: float = 0.3
     alpha: float = 0.1
     beta: float = 5.0
+    layer_weights: tuple[float, ...] | None = None
 
 
 class SplitObjective(nn.Module):
@@ -42,7 +45,7 @@ class SplitObjective(nn.Module):
         teacher: a model with the same tokenizer and layers that is not split; None to learn from answers alone
 
     Shapes: as PartCollator returns them -> {"loss": scalar, "qa_loss": scalar, "counts": int64 [layers, 4],
-        "parts": float [5], the answer's, retrieval's, logits', states' and blocks' losses}
+        "parts": float [5], the losses of PARTS}
     """
 
     def __init__(
@@ -99,17 +102,18 @@ class SplitObjective(nn.Module):
         # The skim predictors above the split judge the chosen blocks.
         labels = torch.where(there, batch["positive"].gather(1, taken).long(), NO_LABEL)
         labels = F.pad(labels, (question.shape[1] // size, 0), value=NO_LABEL)
-        judged = block_losses(out.skim_logits, labels, self.losses.beta)
-        skim = sum(judged, start=torch.zeros((), device=answer.device))
+        skim = weigh(block_losses(out.skim_logits, labels, self.losses.beta), self.losses.layer_weights)
 
+        # All that, and what a teacher makes of it.
         logits, distance = self._distill(out.start_logits, out.end_logits, upper, positions, batch)
         own = self.losses
         loss = answer + own.retrieval * chosen_loss + own.logits * logits + own.states * distance + own.alpha * skim
+        parts = (answer, chosen_loss, logits, distance, skim)
         return {
             "loss": loss,
             "qa_loss": answer.detach(),
             "counts": count_blocks(out.skim_logits, labels),
-            "parts": torch.stack([one.detach() for one in (answer, chosen_loss, logits, distance, skim)]),
+            "parts": torch.stack([part.detach().to(loss.device) for part in parts]),
         }
 
     def _distill(
@@ -117,8 +121,7 @@ class SplitObjective(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the divergence from a teacher's logits, and the distance from its states, on tokens that both read."""
         if not self._teacher:
-            zero = start.sum() * 0
-            return zero, zero
+            return start.sum() * 0, start.sum() * 0
         model, teacher = self.model, self._teacher[0]
         with torch.no_grad():
             taught = by_length(
@@ -129,6 +132,8 @@ class SplitObjective(nn.Module):
         # Where the paragraph's tokens stand in what the teacher read.
         first, count = batch["teacher_first"][:, None], batch["teacher_count"][:, None]
         shared = (positions >= first) & (positions < first + count)
+        if not shared.any():
+            return start.sum() * 0, start.sum() * 0
         place = (positions - first + batch["teacher_offset"][:, None]).where(shared, 0)
 
         def divergence(mine: Tensor, which: int) -> Tensor:
@@ -181,8 +186,8 @@ def retrieval_loss(scores: Tensor, positive: Tensor) -> Tensor:
 def choose(scores: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
     """Return the blocks that each question reads, int64 [Q, M] in order, -1 behind the last.
 
-    As in `prepared.choosing.choose_blocks`: the best that it may read, each with its neighbours, as many as there is
-    room for. Those of the answer come first where they are forced.
+    Nearly as in `prepared.choosing.choose_blocks`: the best that it may read, each with its neighbours, until there is
+    no room for the next. Those of the answer come first where they are forced, and all of them.
 
     Args:
         scores: [Q, N]

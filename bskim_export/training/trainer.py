@@ -13,7 +13,10 @@ from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.training.cache import CachedObjective
 from bskim_export.training.evaluate import ModelFigures
 from bskim_export.training.objective import SkimObjective, block_figures
+from bskim_export.training.split_objective import PARTS, SplitObjective
 
+PREDICTORS = ("model.predictors.", "model.retrieval.")
+"""Before the names of an objective's parameters that are not the backbone's."""
 Measure = Callable[[BlockSkimForQuestionAnswering], ModelFigures]
 """Returns the figures of a model, as an Evaluation does."""
 
@@ -31,7 +34,7 @@ class Rates:
 
 
 class SkimTrainer(Trainer):
-    """Trains an objective, which returns "loss", "qa_loss" and "counts" for a batch.
+    """Trains an objective, which returns "loss", "qa_loss" and "counts" for a batch, and perhaps "parts" of the loss.
 
     Args:
         objective: the model and its loss
@@ -45,7 +48,7 @@ class SkimTrainer(Trainer):
 
     def __init__(
         self,
-        objective: SkimObjective | CachedObjective,
+        objective: SkimObjective | CachedObjective | SplitObjective,
         args: TrainingArguments,
         features: Sequence,
         lengths: Sequence[int],
@@ -59,6 +62,7 @@ class SkimTrainer(Trainer):
         self._lengths = lengths
         self._counts: Tensor | None = None
         self._qa_losses: list[Tensor] = []
+        self._parts: list[Tensor] = []
         super().__init__(
             objective,
             args,
@@ -78,14 +82,15 @@ class SkimTrainer(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Build AdamW with the two learning rates; biases and norms are not decayed."""
         if self.optimizer is None:
-            # Four groups: backbone or predictors, decayed or not. Those without parameters are left out.
+            # Four groups: backbone or predictors (a split model's of blocks included), decayed or not. Those without
+            # parameters are left out.
             decayed = set(self.get_decay_parameter_names(self._objective))
             groups = [
                 {
                     "params": [
                         p
                         for n, p in self._objective.named_parameters()
-                        if p.requires_grad and ("predictors." in n) == new and (n in decayed) == decay
+                        if p.requires_grad and n.startswith(PREDICTORS) == new and (n in decayed) == decay
                     ],
                     "lr": self._rates.predictors if new else self._rates.backbone,
                     "weight_decay": self.args.weight_decay if decay else 0.0,
@@ -104,6 +109,8 @@ class SkimTrainer(Trainer):
         """Return the objective's loss, and remember its parts for the log."""
         outputs = model(**inputs)
         self._qa_losses.append(outputs["qa_loss"])
+        if "parts" in outputs:
+            self._parts.append(outputs["parts"])
         self._counts = outputs["counts"] if self._counts is None else self._counts + outputs["counts"]
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
@@ -111,9 +118,12 @@ class SkimTrainer(Trainer):
         """Add the parts of the loss and the predictors' precision, recall and kept share since the last log."""
         if "loss" in logs and self._counts is not None:
             logs["qa_loss"] = torch.stack(self._qa_losses).mean().item()
+            if self._parts:
+                means = torch.stack(self._parts).mean(0).tolist()
+                logs |= {f"{name}_loss": mean for name, mean in zip(PARTS, means, strict=True)}
             rows = zip(self._objective.model.skim.layers, self._counts.tolist(), strict=True)
             logs |= _flat({layer: block_figures(*counts) for layer, counts in rows}, "")
-            self._qa_losses = []
+            self._qa_losses, self._parts = [], []
             self._counts = None
         super().log(logs, start_time)
 
@@ -121,6 +131,7 @@ class SkimTrainer(Trainer):
         """Measure the model and log its figures."""
         found = self._measure(self._objective.model)
         figures = {"eval_em": found["em"], "eval_f1": found["f1"]} | _flat(found["predictors"], "eval_")
+        figures |= {f"eval_retrieved_{blocks}": share for blocks, share in found.get("retrieved", {}).items()}
         self.log(figures)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
         return figures
@@ -146,8 +157,9 @@ def brief(logs: dict[str, float]) -> str:
         >>> brief({"loss": 2.0, "qa_loss": 1.5, "layer_0_kept": 0.98, "layer_0_recall": 1.0, "epoch": 0.1})
         'loss 2.00, qa_loss 1.50; kept (answers kept) after layer 0: 98% (100%)'
     """
-    named = ("loss", "qa_loss", "eval_em", "eval_f1", "train_runtime")
-    text = ", ".join(f"{name} {logs[name]:.2f}" for name in named if name in logs)
+    named = ("loss", "qa_loss", *(f"{part}_loss" for part in PARTS[1:]), "eval_em", "eval_f1")
+    retrieved = [name for name in logs if name.startswith("eval_retrieved_")]
+    text = ", ".join(f"{name} {logs[name]:.2f}" for name in (*named, *retrieved, "train_runtime") if name in logs)
     kept = {name: value for name, value in logs.items() if name.endswith("_kept")}
     shares = [f"{n.split('_')[-2]}: {v:.0%} ({logs[n.replace('_kept', '_recall')]:.0%})" for n, v in kept.items()]
     return text + (f"; kept (answers kept) after layer {', '.join(shares)}" if shares else "")

@@ -14,7 +14,7 @@ import bskim_export
 from bskim_export.commands import COMMANDS, MAINTAINER_COMMANDS, USER_COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
-LAUNCHERS = ("export", "train", "calibrate", "bench", "ask", "serve", "map", "view")
+LAUNCHERS = ("export", "train", "calibrate", "bench", "prepare", "ask", "serve", "map", "view")
 """The commands that have a launcher of their own, bskim-export and so on."""
 
 PROMISED = {
@@ -29,7 +29,8 @@ PROMISED = {
     "bench": "--dataset --limit --seed --batch-size --max-seq-len --backend --precision --threads --threshold "
     "--keep-schedule --baseline --warm-up --json --align-to-words --no-align-to-words --handle-impossible-answer",
     "compare": "--json --align-to-words --no-align-to-words --handle-impossible-answer",
-    "ask": "--question --context --file --threshold --backend --precision --threads --json --top-k "
+    "prepare": "--out --bundle --backend --precision --threads --json",
+    "ask": "--question --context --file --store --threshold --backend --precision --threads --json --top-k "
     "--handle-impossible-answer --align-to-words --no-align-to-words",
 }
 """Options that users may have in their scripts."""
@@ -64,8 +65,8 @@ def test_the_help_lists_every_command_in_its_group():
 def test_there_is_no_module_of_a_command_that_is_not_listed():
     modules = {p.stem.replace("_", "-") for p in (ROOT / "bskim_export" / "commands").glob("*.py")}
     assert modules - set(COMMANDS) == {
-        "--init--", "--main--", "bench-peers", "bench-profile", "calibrate-report", "common", "export-for", "guard",
-        "random-bundle", "terminal", "types",
+        "--init--", "--main--", "ask-store", "bench-peers", "bench-profile", "calibrate-report", "common", "export-for",
+        "guard", "random-bundle", "terminal", "types",
     }  # fmt: skip
 
 

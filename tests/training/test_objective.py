@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from bskim_export.model.qa import SkimOutput
+from bskim_export.model.outputs import SkimOutput
 from bskim_export.training.objective import (
     LossSettings,
     SkimObjective,

@@ -204,21 +204,26 @@ def test_the_program_in_the_documentation_runs(fresh, squad, tmp_path, monkeypat
     assert load_checkpoint("model.pt").model.skim.layers == (0, 1)
 
 
-@pytest.mark.parametrize("freeze", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(freeze, fresh, squad, tmp_path):
+@pytest.mark.parametrize("kind", ["joint", "split", pytest.param("frozen", marks=pytest.mark.slow)])
+def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(kind, fresh, squad, tmp_path):
     """The real command in a real process, killed without warning wherever it happens to be."""
     checkpoint = fresh()
     save_checkpoint(checkpoint.model, tmp_path / "tiny.pt", checkpoint.tokenizer)
     (tmp_path / "data.json").write_text(as_squad(sample(squad, 30, seed=12)))
     (tmp_path / "more.json").write_text(as_squad(sample(squad, 30, seed=13)))
 
+    options = {
+        "joint": ["--batch-size", "4"],
+        "frozen": ["--batch-size", "4", "--freeze"],
+        "split": ["--batch-size", "1", "--split", "1", "--teacher", str(tmp_path / "tiny.pt")],
+    }
+
     def command(out):
         return [
             sys.executable, "-m", "bskim_export.commands", "train", "--model", str(tmp_path / "tiny.pt"),
             "--dataset", str(tmp_path / "data.json"), "--dataset", str(tmp_path / "more.json"), "--out", str(out),
-            "--batch-size", "4", "--max-seq-len", "128",
-            "--doc-stride", "32", "--epochs", "3", "--dropout", "0.1", "--eval-dataset", str(tmp_path / "data.json"),
-            "--training-arg", "save_steps=7", *(["--freeze"] if freeze else []),
+            "--max-seq-len", "128", "--doc-stride", "32", "--epochs", "3", "--dropout", "0.1",
+            "--eval-dataset", str(tmp_path / "data.json"), "--training-arg", "save_steps=7", *options[kind],
         ]  # fmt: skip
 
     whole = subprocess.run(command(tmp_path / "whole.pt"), capture_output=True, text=True)

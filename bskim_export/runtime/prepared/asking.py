@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import NotRequired
 
 import numpy as np
+import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from bskim_export.bundle.manifest import Split
@@ -57,20 +58,20 @@ class SplitAnswerer:
         model = self.upper.runner.model
         return prepare_passages(passages, self.tokenizer, model, self.lower, self.identity, joint, names)
 
-    def ask(self, items: Iterable[tuple[str, Collection]]) -> "list[PreparedAsked]":
-        """Answer questions together, each about a collection.
-
-        Raises:
-            InputError: a question cannot be run.
+    def ask(self, items: Iterable[tuple[str, Collection]]) -> "list[PreparedAsked | InputError]":
+        """Answer questions together, each about a collection. One that cannot be run gives its error, and does not keep
+        the others from running.
         """
         start = time.perf_counter()
-        model, options = self.upper.runner.model, self.upper.options
-        asked = [PreparedAsked(self, text, collection) for text, collection in items]
-        ids = [question_ids(self.tokenizer, one.question, model) for one in asked]
-        for begin in range(0, len(asked), options.batch_size):
-            part = slice(begin, begin + options.batch_size)
-            for one, question in zip(asked[part], self.lower.ask(ids[part]), strict=True):
-                one.readings = one.collection.readings(question, self.split, model, options.max_blocks)
+        found: list[PreparedAsked | InputError] = []
+        for text, collection in items:
+            try:
+                ids = question_ids(self.tokenizer, text, self.upper.runner.model)
+                found.append(PreparedAsked(self, text, collection, ids))
+            except InputError as error:
+                found.append(error)
+        self._choose(found)
+        asked = [one for one in found if isinstance(one, PreparedAsked)]
         windows = [reading.window for one in asked for reading in one.readings]
         best = [block for one in asked for block in one.protected()]
         results = iter(self.upper.suited(document=True).run(windows, best))
@@ -78,7 +79,21 @@ class SplitAnswerer:
             one.results = [next(results) for _ in one.readings]
         for one in asked:
             one.seconds = time.perf_counter() - start
-        return asked
+        return found
+
+    def _choose(self, found: "list[PreparedAsked | InputError]") -> None:
+        """Give each question the windows in which it reads, or put its error in its place."""
+        model, options = self.upper.runner.model, self.upper.options
+        able = [(i, one) for i, one in enumerate(found) if isinstance(one, PreparedAsked)]
+        for begin in range(0, len(able), options.batch_size):
+            part = able[begin : begin + options.batch_size]
+            for (i, one), question in zip(part, self.lower.ask([one.ids for _, one in part]), strict=True):
+                try:
+                    one.readings = one.collection.readings(
+                        question, self.split, model, options.max_blocks, options.max_windows
+                    )
+                except InputError as error:
+                    found[i] = error
 
 
 @dataclass(eq=False)
@@ -88,6 +103,7 @@ class PreparedAsked:
     answerer: SplitAnswerer
     question: str
     collection: Collection
+    ids: npt.NDArray[np.int64]
     readings: list[Reading] = field(default_factory=list)
     results: list[WindowResult] = field(default_factory=list)
     seconds: float = 0.0
@@ -178,13 +194,15 @@ class PreparedAsked:
 
     def kept_share(self) -> float:
         """Return the share of the work of all layers on passage blocks that was done for this question: that of the
-        lower layers counts if the passages were prepared for it."""
-        model = self.answerer.upper.runner.model
-        work = len(self.collection) * self.answerer.split.layer if self.prepared_here else 0
+        lower layers counts if the passages were prepared for it. Blocks that two windows share count twice."""
+        layers, split = self.answerer.upper.runner.model.num_layers, self.answerer.split.layer
+        blocks = len(self.collection)
+        work = blocks * split if self.prepared_here else 0
         for reading, result in zip(self.readings, self.results, strict=True):
             dropped = result.dropped_after[reading.window.question_blocks :].astype(np.int64) + 1
-            work += int((np.minimum(dropped, model.num_layers) - self.answerer.split.layer).sum())
-        return work / (len(self.collection) * model.num_layers)
+            work += int((np.minimum(dropped, layers) - split).sum())
+        twice = sum(len(one.blocks) for one in self.readings) - len({n for one in self.readings for n in one.blocks})
+        return work / (blocks * layers + twice * (layers - split))
 
     def skipped(self) -> list[Skipped]:
         """Return what was skimmed, passage by passage: what was not read ends with the last lower layer."""
@@ -229,17 +247,17 @@ def ask_items(
         prepared: what they are all asked of; None to prepare each one's own context or passages
     """
     waiting: list[tuple[str, Collection] | InputError] = []
-    last: tuple[str, Collection] | None = None
+    last: tuple[Example, Collection] | None = None
     for item in items:
         if isinstance(item, InputError):
             waiting.append(item)
         elif prepared is not None:
             waiting.append((item.question, prepared))
         else:
-            # Many questions about one context: it is prepared once.
-            if last is None or item.passages is not None or last[0] != item.context:
+            # Many questions about one context, or one list of passages: it is prepared once.
+            if last is None or not _is_of_one(item, last[0]):
                 try:
-                    last = (item.context, prepare_item(answerer, item))
+                    last = (item, prepare_item(answerer, item))
                 except InputError as error:
                     waiting.append(error)
                     continue
@@ -250,6 +268,13 @@ def ask_items(
     yield from _ask_together(answerer, waiting, prepared is None, return_skim)
 
 
+def _is_of_one(item: Example, other: Example) -> bool:
+    """Return whether two questions are about the same text."""
+    if item.passages is None or other.passages is None:
+        return item.passages is other.passages and item.context == other.context
+    return item.passages is other.passages and isinstance(item.passages, (list, tuple))
+
+
 def _ask_together(
     answerer: SplitAnswerer,
     waiting: Sequence[tuple[str, Collection] | InputError],
@@ -257,24 +282,14 @@ def _ask_together(
     return_skim: bool,
 ) -> Iterator[PreparedAsked | InputError]:
     """Run questions together. One that cannot be run does not keep the others from running."""
-    found: dict[int, PreparedAsked | InputError] = {}
-    able: list[int] = []
-    model = answerer.upper.runner.model
-    for i, one in enumerate(waiting):
-        if isinstance(one, InputError):
-            found[i] = one
-            continue
-        try:
-            question_ids(answerer.tokenizer, one[0], model)
-            able.append(i)
-        except InputError as error:
-            found[i] = error
-    items = [one for i in able if not isinstance(one := waiting[i], InputError)]
-    for i, asked in zip(able, answerer.ask(items) if items else [], strict=True):
-        asked.prepared_here = prepared_here
-        asked.return_skim = return_skim
-        found[i] = asked
-    yield from (found[i] for i in range(len(waiting)))
+    able = [one for one in waiting if not isinstance(one, InputError)]
+    answered = iter(answerer.ask(able))
+    for one in waiting:
+        done = one if isinstance(one, InputError) else next(answered)
+        if isinstance(done, PreparedAsked):
+            done.prepared_here = prepared_here
+            done.return_skim = return_skim
+        yield done
 
 
 def whole(answerer: SplitAnswerer) -> SplitAnswerer:

@@ -37,7 +37,8 @@ def score_blocks(queries: npt.NDArray[np.float32], features: npt.NDArray[np.floa
 def choose_blocks(scores: npt.NDArray[np.float32], passage: npt.NDArray[np.int64], budget: int) -> npt.NDArray[np.intp]:
     """Return the blocks that are read, in order: the best, each with the blocks beside it in its passage.
 
-    Best first, until the next with its neighbours would make more than `budget` blocks. The best is read in any case.
+    Best first. One that with its neighbours would make more than `budget` blocks is passed over; but the best of all is
+    read in any case.
 
     Args:
         scores: float32 [N]; of equal ones the first counts as better

@@ -53,7 +53,7 @@ class Collection:
                     "`prepared` was made by another model, or with other settings, than this pipeline's: their hidden "
                     "states mean different things. Prepare the documents again, with this bundle."
                 )
-        self.parts = parts
+        self.parts = list(parts)
         self._first_block = np.cumsum([0, *(len(one) for one in parts)])
         self._first_passage = np.cumsum([0, *(len(one.passages) for one in parts)])
 
@@ -85,26 +85,38 @@ class Collection:
         i = int(np.searchsorted(self._first_block, block, side="right")) - 1
         return self.parts[i], block - int(self._first_block[i])
 
-    def readings(self, question: Question, split: Split, model: Model, max_blocks: int | None) -> list[Reading]:
+    def readings(
+        self, question: Question, split: Split, model: Model, max_blocks: int | None, max_windows: int
+    ) -> list[Reading]:
         """Return the windows in which a question reads its best blocks.
 
         Args:
             max_blocks: blocks that are read; None for the bundle's own number
+            max_windows: more are refused
+
+        Raises:
+            InputError: they make more windows, or states are not those that were written.
         """
         budget = split.max_blocks if max_blocks is None else max_blocks
         scores = self.scores(question)
         best = int(scores.argmax())
         chosen = choose_blocks(scores, self.passage, budget)
-        return [self._reading(question, blocks, best, model) for blocks in self._together(chosen, split.max_blocks)]
+        together = self._together(chosen, split.max_blocks)
+        if len(together) > max_windows:
+            raise InputError(
+                f"The {len(chosen)} blocks that max_blocks allows make {len(together)} windows, more than max_windows "
+                f"{max_windows}. Lower max_blocks, or raise max_windows."
+            )
+        return [self._reading(question, blocks, best, model) for blocks in together]
 
     def _together(self, chosen: npt.NDArray[np.intp], most: int) -> list[npt.NDArray[np.intp]]:
         """Return the blocks of each window: whole stretches as long as they fit, longer ones cut with an overlap."""
         if len(chosen) <= most:
             return [chosen]
         pieces: list[range] = []
+        overlap = min(OVERLAP, most - 1)
         for stretch in runs(chosen, self.passage):
-            step = max(1, most - OVERLAP)
-            starts = range(stretch.start, max(stretch.start + 1, stretch.stop - OVERLAP), step)
+            starts = range(stretch.start, max(stretch.start + 1, stretch.stop - overlap), most - overlap)
             pieces += [range(s, min(s + most, stretch.stop)) for s in starts]
         windows: list[list[int]] = []
         for piece in pieces:

@@ -1,7 +1,9 @@
 """A split model's lower layers as they are run: passages to states and features, questions to states and queries."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +15,7 @@ from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.manifest import Graph, Split
 from bskim_export.errors import BundleError
 from bskim_export.runtime.batch import require_numbers
+from bskim_export.runtime.bundle_runner import BundleRunner
 
 Floats = npt.NDArray[np.float32]
 
@@ -46,22 +49,24 @@ class Lower(Protocol):
 
 
 class BundleLower:
-    """The lower layers of a bundle.
+    """The lower layers of a bundle. Safe to call from several threads, as its pipeline is.
 
     Args:
         bundle: of a split model
         split: its manifest's
         backend: compiles and runs the graphs
-        load: compiles graphs, as `BundleRunner` does it
+        runner: of the upper layers; compiles these graphs too
     """
 
-    def __init__(self, bundle: Bundle, split: Split, backend: Backend, load: Callable[[Sequence[Graph]], list[Engine]]):
+    def __init__(self, bundle: Bundle, split: Split, backend: Backend, runner: BundleRunner):
         self._split = split
         self._size = bundle.model.block_size
         self._pad = bundle.model.pad_token_id
         self._backend = backend
-        self._load = load
+        self._runner = runner
         self._engines: dict[str, Engine] = {}
+        self._compiling = Lock()
+        self._process = os.getpid()
 
     def prepare(self, sections: Sequence[npt.NDArray[np.int64]]) -> list[tuple[Floats, Floats]]:
         """Run sections as one batch; see `Lower.prepare`."""
@@ -92,9 +97,15 @@ class BundleLower:
         self._engine(self._split.prepare)
 
     def _engine(self, graph: Graph) -> Engine:
-        if graph.file not in self._engines:
-            (self._engines[graph.file],) = self._load([graph])
-        return self._engines[graph.file]
+        self._runner.require_own_process()
+        if self._process != os.getpid():
+            # In a child of fork: the threads of the engines were not copied, and a lock may have been copied locked.
+            self._engines, self._compiling, self._process = {}, Lock(), os.getpid()
+        with self._compiling:
+            engines = self._engines
+            if graph.file not in engines:
+                (engines[graph.file],) = self._runner.load_graphs([graph])
+            return engines[graph.file]
 
     def _run(self, graph: Graph, kind: str, rows: Sequence[npt.NDArray[np.int64]]) -> dict[str, Floats]:
         ids, mask = pad_rows(rows, self._pad, self._size)

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,8 +24,11 @@ from bskim_export.runtime.windows import NoWordsError
 SECTIONS = 8
 """Sections that run together."""
 
+REMEMBERED = 256
+"""Passages whose characters are kept at most: each takes eight bytes."""
 
-@dataclass(eq=False)
+
+@dataclass(eq=False, repr=False)
 class Prepared:
     """Passages with N blocks together, prepared by a split model. A question to them runs its upper layers only.
 
@@ -54,13 +57,16 @@ class Prepared:
     words: npt.NDArray[np.int32]
     joint: bool = False
     names: list[str] = field(default_factory=list)
-    checks: npt.NDArray[np.int64] | None = field(default=None, repr=False)
+    checks: npt.NDArray[np.int64] | None = None
     source: str = ""
-    _characters: dict[int, Characters] = field(default_factory=dict, repr=False)
+    _characters: dict[int, Characters] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return how many blocks there are."""
         return len(self.states)
+
+    def __repr__(self) -> str:
+        return f"Prepared({len(self.passages):,} passages, {len(self):,} blocks, {self.nbytes / 1e6:,.1f} MB)"
 
     @cached_property
     def first(self) -> npt.NDArray[np.int64]:
@@ -80,26 +86,73 @@ class Prepared:
         """
         found = self.states[block]
         if self.checks is not None and checksum(found) != self.checks[block]:
-            raise InputError(f"'{self.source}' is damaged: its states are not those that were written. Prepare again.")
-        return found.astype(np.float32)
+            raise InputError(
+                f"'{self.source}' is damaged: its states are not those that were written. Remove it, and prepare its "
+                "documents again."
+            )
+        states: npt.NDArray[np.float32] = found.astype(np.float32)
+        return states
+
+    @property
+    def sums(self) -> npt.NDArray[np.int64]:
+        """Return int64 [N], the checksum of each block's states; of what was loaded, as they were when written."""
+        return np.array([checksum(block) for block in self.states], np.int64) if self.checks is None else self.checks
 
     def is_token(self, block: int) -> npt.NDArray[np.bool_]:
         """Return bool [block_size]: which positions of a block hold a token, not padding."""
         size = self.words.shape[1]
         own = self.passage[block]
         left = self.tokens[own] - (block - self.first[own]) * size
-        return np.arange(size) < left
+        there: npt.NDArray[np.bool_] = np.arange(size) < left
+        return there
 
     def characters(self, passage: int) -> Characters:
-        """Return the characters of a passage's text; made once."""
-        if passage not in self._characters:
-            self._characters[passage] = Characters(self.passages[passage].whole)
-        return self._characters[passage]
+        """Return the characters of a passage's text; those of the last ones are kept."""
+        found = self._characters.get(passage)
+        if found is None:
+            if len(self._characters) >= REMEMBERED:
+                self._characters.clear()
+            found = self._characters[passage] = Characters(self.passages[passage].whole)
+        return found
+
+    def only(self, passages: Sequence[int]) -> "Prepared":
+        """Return some of the passages, at least one, by their numbers."""
+        blocks = np.concatenate([np.arange(self.first[i], self.first[i + 1]) for i in passages])
+        return replace(
+            self,
+            passages=[self.passages[i] for i in passages],
+            tokens=self.tokens[list(passages)],
+            states=self.states[blocks],
+            features=self.features[blocks],
+            offsets=self.offsets[blocks],
+            words=self.words[blocks],
+            names=[self.names[i] for i in passages] if self.names else [],
+            checks=None if self.checks is None else self.checks[blocks],
+            _characters={},
+        )
 
     @property
     def nbytes(self) -> int:
         """Return how many bytes its arrays take."""
         return sum(a.nbytes for a in (self.states, self.features, self.offsets, self.words))
+
+
+def join(parts: Sequence[Prepared]) -> Prepared:
+    """Return the passages of several, at least one, as one: all of one model, and with names or without."""
+    return replace(
+        parts[0],
+        passages=[passage for one in parts for passage in one.passages],
+        tokens=np.concatenate([one.tokens for one in parts]),
+        states=np.concatenate([one.states for one in parts]),
+        features=np.concatenate([one.features for one in parts]),
+        offsets=np.concatenate([one.offsets for one in parts]),
+        words=np.concatenate([one.words for one in parts]),
+        joint=True,
+        names=[name for one in parts for name in one.names],
+        checks=None if all(one.checks is None for one in parts) else np.concatenate([one.sums for one in parts]),
+        source="",
+        _characters={},
+    )
 
 
 def checksum(array: npt.NDArray[Any]) -> int:
@@ -132,7 +185,7 @@ def prepare_passages(
         names: of the passages
 
     Raises:
-        InputError: the context, or all passages, have no words.
+        NoWordsError: the context, or all passages, have no words.
     """
     texts = list(passages)
     cut: list[PassageTokens] = []
@@ -144,7 +197,7 @@ def prepare_passages(
                 raise NoWordsError("`context` cannot be empty: it has no words.") from None
             cut.append(PassageTokens.empty(model.block_size))
     if not any(own.blocks for own in cut):
-        raise InputError("`passages` cannot be empty: none of them has words.")
+        raise NoWordsError("`passages` cannot be empty: none of them has words.")
     states, features = [], []
     for run_states, run_features in _run_sections(cut, model, lower):
         states.append(run_states)

@@ -1,8 +1,8 @@
 """What a pipeline of a split model does besides: it prepares passages, and answers from prepared ones."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from bskim_export.backends.base import Backend
@@ -18,7 +18,7 @@ from bskim_export.runtime.prepared.asking import PreparedAsked, SplitAnswerer, a
 from bskim_export.runtime.prepared.collection import Collection
 from bskim_export.runtime.prepared.lower import BundleLower, require_split
 from bskim_export.runtime.prepared.prepared import Prepared, identity_of
-from bskim_export.runtime.windows import WindowMaker
+from bskim_export.runtime.windows import NoWordsError, WindowMaker
 
 
 class Preparing(ABC):
@@ -28,6 +28,7 @@ class Preparing(ABC):
     backend: Backend
     runner: BundleRunner
     maker: WindowMaker
+    _turn: AbstractContextManager[Any]
 
     @abstractmethod
     def answerer(self, options: RunOptions | None = None) -> Answerer:
@@ -65,15 +66,25 @@ class Preparing(ABC):
         if (document is None) == (passages is None):
             raise InputError("Pass either a document, one string, or passages=, a list of strings or dicts.")
         if document is None:
-            if isinstance(passages, (str, bytes)):
+            if isinstance(passages, (str, bytes, Mapping)) or not isinstance(passages, Iterable):
                 raise InputError("`passages` must be a list of strings or dicts. One text is a document.")
-            found = list(read_passages(passages or ()))
+            found = list(read_passages(passages))
             if not found:
                 raise InputError("`passages` cannot be empty: there is nothing to prepare.")
-            return answerer.prepare(found, True, [] if name is None else [name] * len(found))
-        if not isinstance(document, str):
+        elif not isinstance(document, str):
             raise InputError(f"`document` must be a string, got {type(document).__name__}.")
-        return answerer.prepare([Passage(document)], False, [] if name is None else [name])
+        else:
+            found = [Passage(str(document))]
+        if name is not None and not isinstance(name, str):
+            raise InputError(f"`name` must be a string, got {type(name).__name__}.")
+        names = [] if name is None else [str(name)] * len(found)
+        with self._turn:
+            try:
+                return answerer.prepare(found, document is None, names)
+            except NoWordsError:
+                if document is None:
+                    raise
+                raise InputError("`document` cannot be empty: it has no words.") from None
 
     def split_answerer(self, options: RunOptions | None = None) -> SplitAnswerer:
         """Return the pipeline's parts at some settings; default: the bundle's own.
@@ -124,9 +135,15 @@ class Preparing(ABC):
         if self.bundle.manifest.split is not None:
             self._lower.unload()
 
-    @cached_property
+    @property
     def _lower(self) -> BundleLower:
-        return BundleLower(self.bundle, require_split(self.bundle), self.backend, self.runner.load_graphs)
+        """Return the lower layers; for all threads the same ones, which compile nothing before they run."""
+        found: BundleLower | None = self.__dict__.get("_lower_layers")
+        if found is None:
+            made = BundleLower(self.bundle, require_split(self.bundle), self.backend, self.runner)
+            found = self.__dict__.setdefault("_lower_layers", made)
+        assert found is not None
+        return found
 
     def _collection(self, prepared: Any) -> Collection | None:
         if prepared is None or isinstance(prepared, Collection):

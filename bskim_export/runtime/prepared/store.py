@@ -1,32 +1,30 @@
 """Prepared documents on disk: files in safetensors, mapped into memory, so that processes share them.
 
-A store is a directory. Each of its files holds some documents, is written under another name first and never changed,
-so documents are added by adding files, a killed run loses what was not written yet and nothing else, and any number of
-processes may read and add at once. A document's key is a hash of its name and text: what is there already is not
-prepared again.
+A store is a directory. Each of its files holds some documents and is written under another name first. So documents
+are added by adding files, a killed run loses what was not written yet and nothing else, and any number of processes may
+read and add at once. A document's key is a hash of its name and text: what is there already is not prepared again.
 """
 
 import hashlib
 import json
 import os
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from bskim_export.atomic import write_atomic
+from bskim_export.atomic import explained
 from bskim_export.errors import InputError, OutputError
+from bskim_export.locks import take_lock
 from bskim_export.runtime.asked import Passage
 from bskim_export.runtime.prepared.prepared import Prepared, checksum
+from bskim_export.runtime.prepared.tensor_file import AGAIN, DTYPES, open_tensors, read_object, write_tensors
 
 FORMAT = "bskim-export prepared 1"
 SUFFIX = ".safetensors"
-LARGEST_HEADER = 1 << 24
-_DTYPES = {"F16": np.float16, "F32": np.float32, "I32": np.int32, "I64": np.int64, "U8": np.uint8}
 _ARRAYS = {
     "states": "F16",
     "features": "F32",
@@ -36,7 +34,6 @@ _ARRAYS = {
     "checks": "I64",
     "texts": "U8",
 }
-_AGAIN = "Prepare the documents again."
 
 
 def save(prepared: Prepared, path: str | Path) -> None:
@@ -53,38 +50,19 @@ def save(prepared: Prepared, path: str | Path) -> None:
         "names": prepared.names,
         "joint": prepared.joint,
     }
-    content = json.dumps(texts).encode()  # as ASCII: a text may hold lone surrogates
-    arrays: dict[str, npt.NDArray[Any]] = {
+    found: dict[str, Any] = {
         "states": prepared.states,
         "features": prepared.features,
         "offsets": prepared.offsets,
         "words": prepared.words,
         "tokens": prepared.tokens,
-        "checks": np.array([checksum(block) for block in prepared.states], np.int64),
-        "texts": np.frombuffer(content, np.uint8),
+        "checks": prepared.sums,
+        "texts": np.frombuffer(json.dumps(texts).encode(), np.uint8),  # as ASCII: a text may hold lone surrogates
     }
-    header: dict[str, Any] = {}
-    place = 0
-    for name, array in arrays.items():
-        arrays[name] = np.ascontiguousarray(array, _DTYPES[_ARRAYS[name]])
-        header[name] = {
-            "dtype": _ARRAYS[name],
-            "shape": list(array.shape),
-            "data_offsets": [place, place + arrays[name].nbytes],
-        }
-        place += arrays[name].nbytes
+    arrays = {name: np.ascontiguousarray(array, DTYPES[_ARRAYS[name]]) for name, array in found.items()}
     sums = {name: str(checksum(array)) for name, array in arrays.items() if name != "states"}
-    header["__metadata__"] = {"format": FORMAT, "identity": prepared.identity, "crc32": json.dumps(sums)}
-    raw = json.dumps(header).encode()
-    raw += b" " * (-(len(raw) + 8) % 64)  # arrays begin at a multiple of 64 bytes
-
-    def write(stream: Any) -> None:
-        stream.write(struct.pack("<Q", len(raw)))
-        stream.write(raw)
-        for array in arrays.values():
-            stream.write(array.data.cast("B") if array.size else b"")
-
-    write_atomic(Path(path), write)
+    metadata = {"format": FORMAT, "identity": prepared.identity, "crc32": json.dumps(sums)}
+    write_tensors(Path(path), arrays, metadata)
 
 
 def load(path: str | Path, *, verify: bool = True) -> Prepared:
@@ -98,24 +76,17 @@ def load(path: str | Path, *, verify: bool = True) -> Prepared:
         InputError: the file cannot be read, is of something else, or is damaged.
     """
     path = Path(path)
-    try:
-        with open(path, "rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            header, begin = _read_header(stream, size, path)
-        metadata = header.pop("__metadata__", None)
-        if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-            raise InputError(f"'{path}' holds no prepared passages of this release. {_AGAIN}")
-        mapped = np.memmap(path, np.uint8, "r", offset=begin) if size > begin else np.zeros(0, np.uint8)
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be read: {error.strerror or error}.") from error
-    arrays = {name: _array(header, name, kind, mapped, path) for name, kind in _ARRAYS.items()}
-    sums = _object(metadata.get("crc32"), path)
+    file = open_tensors(path)
+    if file.metadata.get("format") != FORMAT:
+        raise InputError(f"'{path}' holds no prepared passages of this release. {AGAIN}")
+    arrays = {name: file.array(name, kind) for name, kind in _ARRAYS.items()}
+    sums = read_object(file.metadata.get("crc32"), path)
     for name, array in arrays.items() if verify else ():
         if name != "states" and str(checksum(array)) != sums.get(name):
-            raise InputError(f"'{path}' is damaged: its {name} are not those that were written. {_AGAIN}")
-    texts = _object(bytes(arrays["texts"]), path)
+            raise InputError(f"'{path}' is damaged: its {name} are not those that were written. {AGAIN}")
+    texts = read_object(bytes(arrays["texts"]), path)
     prepared = Prepared(
-        str(metadata.get("identity")),
+        str(file.metadata.get("identity")),
         _passages(texts.get("passages"), path),
         np.array(arrays["tokens"]),
         arrays["states"],
@@ -123,53 +94,27 @@ def load(path: str | Path, *, verify: bool = True) -> Prepared:
         arrays["offsets"],
         arrays["words"],
         bool(texts.get("joint")),
-        [str(name) for name in texts.get("names") or []],
+        _names(texts.get("names"), path),
         arrays["checks"],
         str(path),
     )
     _require_fit(prepared, path)
+    if verify:
+        _require_offsets(prepared, path)
     return prepared
-
-
-def _read_header(stream: Any, size: int, path: Path) -> tuple[dict[str, Any], int]:
-    raw = stream.read(8)
-    length = struct.unpack("<Q", raw)[0] if len(raw) == 8 else 0
-    if not 2 <= length <= min(LARGEST_HEADER, size - 8):
-        raise InputError(f"'{path}' is no file in safetensors, or it was cut off. {_AGAIN}")
-    return _object(stream.read(length), path), 8 + length
-
-
-def _object(content: Any, path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(content)
-    except (ValueError, TypeError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise InputError(f"'{path}' is damaged: what should be JSON in it is none. {_AGAIN}")
-    return found
-
-
-def _array(header: dict[str, Any], name: str, kind: str, mapped: npt.NDArray[np.uint8], path: Path) -> Any:
-    """Return one array of the file, mapped."""
-    entry = header.get(name)
-    try:
-        assert isinstance(entry, dict) and entry["dtype"] == kind
-        shape = [int(n) for n in entry["shape"]]
-        begin, end = (int(n) for n in entry["data_offsets"])
-        assert 0 <= begin <= end <= len(mapped) and min(shape, default=0) >= 0
-        found = mapped[begin:end].view(_DTYPES[kind]).reshape(shape)
-    except (AssertionError, KeyError, TypeError, ValueError):
-        raise InputError(
-            f"'{path}' is damaged, or was cut off: its {name} are not there as a whole. {_AGAIN}"
-        ) from None
-    return found
 
 
 def _passages(found: Any, path: Path) -> list[Passage]:
     try:
         return [Passage(str(text), str(title)) for text, title in found]
     except (TypeError, ValueError):
-        raise InputError(f"'{path}' is damaged: its texts are none. {_AGAIN}") from None
+        raise InputError(f"'{path}' is damaged: its texts are none. {AGAIN}") from None
+
+
+def _names(found: Any, path: Path) -> list[str]:
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise InputError(f"'{path}' is damaged: its names are none. {AGAIN}")
+    return found
 
 
 def _require_fit(prepared: Prepared, path: Path) -> None:
@@ -179,15 +124,25 @@ def _require_fit(prepared: Prepared, path: Path) -> None:
     fits = (
         shapes == [3, 3, 3, 2]
         and {len(prepared.features), len(prepared.offsets), len(prepared.words)} == {blocks}
-        and len(prepared.checks) == blocks
-        and len(prepared.tokens) == len(prepared.passages)
+        and prepared.checks is not None
+        and prepared.checks.shape == (blocks,)
+        and prepared.tokens.shape == (len(prepared.passages),)
         and (not prepared.names or len(prepared.names) == len(prepared.passages))
         and prepared.states.shape[1] == prepared.offsets.shape[1] == prepared.words.shape[1] > 0
+        and prepared.offsets.shape[2] == 2
         and bool((prepared.tokens >= 0).all())
         and int(prepared.first[-1]) == blocks
     )
     if not fits:
-        raise InputError(f"'{path}' is damaged: its parts do not fit each other. {_AGAIN}")
+        raise InputError(f"'{path}' is damaged: its parts do not fit each other. {AGAIN}")
+
+
+def _require_offsets(prepared: Prepared, path: Path) -> None:
+    """Raise InputError unless tokens stand for characters that their passages have."""
+    lengths = np.array([len(one.whole) for one in prepared.passages], np.int64)[prepared.passage]
+    begins, ends = prepared.offsets[..., 0], prepared.offsets[..., 1]
+    if (begins < 0).any() or (begins > ends).any() or (ends > lengths[:, None]).any():
+        raise InputError(f"'{path}' is damaged: its offsets are not those of its texts. {AGAIN}")
 
 
 def document_key(name: str, passages: Sequence[Passage]) -> str:
@@ -229,12 +184,20 @@ class Store:
             raise InputError(f"The store '{self.folder}' is empty: bskim-prepare adds documents to it.")
         return found
 
-    def keys(self) -> Iterator[str]:
-        """Yield the keys of all documents that are there."""
+    def contents(self) -> Iterator[tuple[Path, Prepared, list[str]]]:
+        """Yield each file, what is there, and the keys of its documents. Checksums are not compared.
+
+        Raises:
+            InputError: a file is damaged, or its passages have no names.
+        """
         for path in self.files():
             prepared = load(path, verify=False)
-            for name, passage in zip(prepared.names, prepared.passages, strict=True):
-                yield document_key(name, [passage])
+            yield path, prepared, _keys(prepared)
+
+    def keys(self) -> Iterator[str]:
+        """Yield the keys of all documents that are there."""
+        for _, _, keys in self.contents():
+            yield from keys
 
     def add(self, prepared: Prepared) -> Path:
         """Write documents into a new file, and return it.
@@ -243,14 +206,56 @@ class Store:
             InputError: they have no names.
             OutputError: the directory cannot be written.
         """
-        if not prepared.names:
-            raise InputError("Documents of a store have names: pass name= to `prepare`.")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"'{self.folder}' cannot be made: {error.strerror}.") from error
-        keys = [document_key(n, [p]) for n, p in zip(prepared.names, prepared.passages, strict=True)]
-        own = hashlib.sha256("".join(keys).encode()).hexdigest()[:20]
+        own = hashlib.sha256("".join(_keys(prepared)).encode()).hexdigest()[:20]
         path = self.folder / f"{own}{SUFFIX}"
         save(prepared, path)
         return path
+
+    def remove(self, keys: Collection[str], files: Collection[Path] | None = None) -> int:
+        """Remove documents, and return how many. Each of their files is replaced by one that lacks them.
+
+        Whoever reads goes on with what it has opened. Only one process may remove documents at a time; see `alone`.
+
+        Args:
+            files: those that hold them, if that is known
+
+        Raises:
+            InputError: a file is damaged.
+            OutputError: the directory cannot be written.
+        """
+        removed = 0
+        for path in self.files() if files is None else sorted(files):
+            prepared = load(path, verify=False)
+            stay = [i for i, key in enumerate(_keys(prepared)) if key not in keys]
+            removed += len(prepared.passages) - len(stay)
+            if not stay:
+                with explained(path):
+                    path.unlink(missing_ok=True)
+            elif len(stay) < len(prepared.passages):
+                # Under its old name: that is of more documents, so who adds those writes over what this file holds.
+                save(load(path).only(stay), path)
+        return removed
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Have the store as the only one who changes what is there.
+
+        Raises:
+            OutputError: somebody else has it, or it cannot be made.
+        """
+        with explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if take_lock(descriptor) is False:
+                raise OutputError(f"Another bskim-prepare writes into '{self.folder}'. Wait for it to end.")
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _keys(prepared: Prepared) -> list[str]:
+    if not prepared.names:
+        where = f"'{prepared.source}' holds passages without names." if prepared.source else ""
+        raise InputError(f"{where} Documents of a store have names: pass name= to `prepare`.".lstrip())
+    return [document_key(name, [one]) for name, one in zip(prepared.names, prepared.passages, strict=True)]
