@@ -187,8 +187,9 @@ def _rank(answerer: SplitAnswerer, question: Question, collection: Collection) -
     part = collection.parts[0]
     positive = np.zeros(len(part), bool)
     size = part.words.shape[1]
+    offsets = part.offsets.reshape(-1, 2).astype(np.int64)
     for begin, text in zip(question.starts, question.answers, strict=True):
-        positive[overlapping(part.offsets.reshape(-1, 2), begin, begin + len(text)) // size] = True
+        positive[overlapping(offsets, begin, begin + len(text)) // size] = True
     if not positive.any():
         return None
     ids = question_ids(answerer.tokenizer, question.question, answerer.upper.runner.model)

@@ -95,7 +95,7 @@ def _count(parity: Parity, mine: PreparedAsked, reference: PreparedAsked) -> Non
     """Add the blocks that one side alone chose, or that the two sides did not drop after the same layer."""
     fates = []
     for one in (mine, reference):
-        fate = {}
+        fate: dict[int, int] = {}
         for reading, result in zip(one.readings, one.results, strict=True):
             own = result.dropped_after[reading.window.question_blocks :].tolist()
             fate.update(zip(reading.blocks.tolist(), own, strict=True))

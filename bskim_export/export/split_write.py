@@ -14,9 +14,10 @@ from bskim_export.export.split_graphs import PrepareModule, QuestionModule
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.model.retrieval import WIDTH, RetrievalPredictor
 from bskim_export.model.split import split_layer
+from bskim_export.training.split_data import ROOM
 
-MAX_BLOCKS = 14
-"""Passage blocks that a question reads: the most that training reads together (training/split_data.py)."""
+MAX_BLOCKS = max(ROOM)
+"""Passage blocks that a question reads: the most that were read together in training."""
 
 
 def check_split(model: BlockSkimForQuestionAnswering, precision: str, engines: Sequence[object]) -> None:
