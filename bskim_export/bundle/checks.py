@@ -228,8 +228,6 @@ def _alone_faults(manifest: Manifest) -> Iterator[Fault]:
     ):
         if graph is None:
             continue
-        if manifest.split is not None:
-            yield place, "a split model has no such graph"
         if precision not in single_graph.CPU_PRECISIONS:
             yield place, f"a bundle in {precision} has no graph of one window"
         if graph.file != file or graph.symmetric is not None:
@@ -238,9 +236,9 @@ def _alone_faults(manifest: Manifest) -> Iterator[Fault]:
             yield f"{place}: inputs", "they are not those of the model's graph of one window"
         if graph.outputs != outputs:
             yield f"{place}: outputs", "they are not those of the model's graph of one window"
-    if manifest.single is not None and not layers:
-        yield "single", "a bundle without predictors has no such graph"
-    if (manifest.single is None) != (manifest.dense_alone is None) and layers:
+    if manifest.single is not None and (not layers or manifest.split is not None):
+        yield "single", "a bundle without predictors, or of a split model, has no such graph"
+    if (manifest.single is None) != (manifest.dense_alone is None) and layers and manifest.split is None:
         yield "dense_alone", "the graphs of one window are there both, or none of them is"
 
 

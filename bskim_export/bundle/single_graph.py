@@ -54,7 +54,7 @@ def input_specs(layers: int) -> list[TensorSpec]:
 
 def dense_input_specs(of_batches: Sequence[TensorSpec]) -> list[TensorSpec]:
     """Return the inputs of the dense graph of one window, from those of the dense graph of batches."""
-    return [*(spec for spec in of_batches if spec.name in TOKEN_INPUTS), LENGTH]
+    return [*(spec for spec in of_batches if spec.name in (*TOKEN_INPUTS, "states")), LENGTH]
 
 
 def output_specs(layers: int) -> list[TensorSpec]:

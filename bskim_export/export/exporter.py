@@ -133,7 +133,7 @@ def _measure(bundle: Bundle, checkpoint: Checkpoint, questions: Sequence[Questio
     parity = measure(
         pipeline, checkpoint.model, questions, lambda: progress(MEASURING_PARITY, next(done), len(questions))
     )
-    if bundle.manifest.graphs_alone:
+    if bundle.manifest.graphs_alone and bundle.manifest.split is None:
         # What was compared with PyTorch are the graphs of one window; others run batches, and stages one by one.
         ours = pipeline.answerer()
         for answerer in (ours, replace(ours, policy=None)):
@@ -220,7 +220,7 @@ def _write(
         },
     )
     # The graphs of one window; then the manifest, which has the hash of every other file.
-    if precision in CPU_PRECISIONS and not split:
+    if precision in CPU_PRECISIONS:
         manifest = write_alone(folder, manifest)
     written = [WEIGHTS, TOKENIZER, *writer.files, *(graph.file for graph in manifest.graphs_alone)]
     return Bundle.create(folder, replace(manifest, files={name: hash_file(folder / name) for name in written}))

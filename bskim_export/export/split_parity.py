@@ -48,9 +48,10 @@ def measure_split_parity(
         parity.windows += mine.count
         # All blocks, from the same states: theirs, rounded to fp16, may fall on another number.
         dense = [_ask(whole(one), question) for one in (ours, replace(ours, upper=theirs.upper))]
-        for a, b in zip(dense[0].results, dense[1].results, strict=True):
-            _widen(parity, a.start_logits, b.start_logits)
-            _widen(parity, a.end_logits, b.end_logits)
+        for reading, a, b in zip(dense[0].readings, dense[0].results, dense[1].results, strict=True):
+            there = reading.window.is_token
+            _widen(parity, a.start_logits[there], b.start_logits[there])
+            _widen(parity, a.end_logits[there], b.end_logits[there])
         for a, b in zip(*(_lower(one, question) for one in (ours, theirs)), strict=True):
             _widen(parity, a, b)
         if any(isinstance(result, ReferenceResult) and result.tie for result in reference.results):

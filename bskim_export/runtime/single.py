@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bskim_export.backends.base import Backend, Engine
-from bskim_export.blocks import KEPT
+from bskim_export.blocks import KEPT, count_blocks
 from bskim_export.bundle import single_graph
 from bskim_export.bundle.bundle import Bundle
 from bskim_export.bundle.manifest import Graph
@@ -22,6 +22,8 @@ from bskim_export.bundle.tensors import LOGITS, TOKEN_INPUTS
 from bskim_export.errors import BundleError
 from bskim_export.runtime.batch import require_numbers
 from bskim_export.runtime.bundle_runner import BundleRunner
+from bskim_export.runtime.options import BATCH_SIZE
+from bskim_export.runtime.orchestrator import Orchestrator
 from bskim_export.runtime.policy import Policy
 from bskim_export.runtime.runner import NOT_JUDGED, WindowResult
 from bskim_export.runtime.windows import Window
@@ -44,17 +46,23 @@ class SingleRunner(BundleRunner):
         super().__init__(bundle, backend)
         self._engines: dict[tuple[str, bool], Engine] = {}
         self._on_one_core = False
+        # A split model skims stage by stage: nobody has joined its stages.
+        self._stages = Orchestrator(bundle, backend) if bundle.manifest.split is not None else None
 
     def load(self, dense: bool, skim: bool) -> None:
         """Compile the engines that will be needed; see `BundleRunner.load`."""
         if dense:
             self._engine(self._dense, several=False)
-        if skim:
+        if skim and self._stages is not None:
+            self._stages.load(dense=False, skim=True)
+        elif skim:
             self._engine(self._single, several=False)
 
     def unload(self) -> None:
         """Let go of the engines; see `BundleRunner.unload`."""
         self._engines.clear()  # which lanes share
+        if self._stages is not None:
+            self._stages.unload()
 
     def lanes(self) -> "list[SingleRunner]":
         """Return one for each core, which run windows one after the other there; see `BundleRunner.lanes`."""
@@ -68,6 +76,11 @@ class SingleRunner(BundleRunner):
     def _run_skim(
         self, windows: Sequence[Window], policy: Policy, protected: Sequence[int | None] | None
     ) -> list[WindowResult]:
+        if self._stages is not None:
+            size = BATCH_SIZE
+            parts = [slice(i, i + size) for i in range(0, len(windows), size)]
+            held = protected or [None] * len(windows)
+            return [one for part in parts for one in self._stages.run(windows[part], policy, held[part])]
         feeds = self._steer(windows, policy, protected or [None] * len(windows))
         return self._share_out(windows, self._single, lambda engine, i: self._run_one(engine, windows[i], feeds[i]))
 
@@ -108,12 +121,40 @@ class SingleRunner(BundleRunner):
 
     def _run_one_dense(self, engine: Engine, window: Window) -> WindowResult:
         size = self.model.block_size
-        tokens = [name for name in TOKEN_INPUTS if name in self._dense.input_names]
-        feeds = {name: getattr(window, name).reshape(-1, size) for name in tokens}
-        start, end = self._outputs(engine, {**feeds, single_graph.LENGTH.name: np.array([window.length])}, LOGITS)
-        never = np.full(len(start), KEPT, np.int16)
-        unjudged = np.full((len(self.skim_layers), len(start)), NOT_JUDGED)
+        if window.states is None:
+            tokens = [name for name in TOKEN_INPUTS if name in self._dense.input_names]
+            feeds = {name: getattr(window, name).reshape(-1, size) for name in tokens}
+            start, end = self._outputs(engine, {**feeds, single_graph.LENGTH.name: np.array([window.length])}, LOGITS)
+        else:
+            start, end = self._read_states(engine, window.states, window.is_token)
+        blocks = len(window.input_ids) // size
+        never = np.full(blocks, KEPT, np.int16)
+        unjudged = np.full((len(self.skim_layers), blocks), NOT_JUDGED)
         return WindowResult(start.ravel(), end.ravel(), never, probabilities=unjudged)
+
+    def _read_states(
+        self, engine: Engine, states: npt.NDArray[np.float32], is_token: npt.NDArray[np.bool_]
+    ) -> list[npt.NDArray[np.float32]]:
+        """Return start and end logits, float32 [K * block_size], of a split model's window; 0 for padding.
+
+        Behind the lower layers no token has a position: they may stand in any place. So padding is left out of the
+        middle, where the graph could not tell it from tokens, and costs nothing.
+
+        Args:
+            states: float32 [K, block_size, H]
+            is_token: bool [K * block_size]
+        """
+        size = self.model.block_size
+        count = int(np.count_nonzero(is_token))
+        packed = np.zeros((count_blocks(count, size) * size, states.shape[-1]), np.float32)
+        packed[:count] = states.reshape(-1, states.shape[-1])[is_token]
+        feeds = {"states": packed.reshape(-1, size, states.shape[-1]), single_graph.LENGTH.name: np.array([count])}
+        found = []
+        for logits in self._outputs(engine, feeds, LOGITS):
+            spread = np.zeros(len(is_token), np.float32)
+            spread[is_token] = logits.ravel()[:count]
+            found.append(spread)
+        return found
 
     def _run_one(self, engine: Engine, window: Window, steering: Steering) -> WindowResult:
         mask = np.zeros((1, len(window.input_ids)), np.int64)

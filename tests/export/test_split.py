@@ -13,6 +13,7 @@ from bskim_export.backends.catalogue import CATALOGUE
 from bskim_export.backends.profiles import Profile
 from bskim_export.backends.tensorrt import build_engine
 from bskim_export.bundle.checks import READ
+from bskim_export.bundle.single_graph import DENSE_FILE
 from bskim_export.bundle.split_graph import PREPARE, QUESTION
 from bskim_export.checkpoint.loading import Checkpoint
 from bskim_export.data.question import sample
@@ -22,6 +23,10 @@ from bskim_export.export.exporter import export_bundle
 from bskim_export.export.parity import Parity, find_faults
 from bskim_export.export.single.standalone import export_standalone
 from bskim_export.export.split_parity import measure_split_parity
+from bskim_export.runtime.asked import Passage
+from bskim_export.runtime.orchestrator import Orchestrator
+from bskim_export.runtime.prepared.collection import Collection
+from bskim_export.runtime.single import SingleRunner
 
 CASES = [("bert", "question"), ("roberta", "question"), ("distilbert", "diagonal"), ("albert", "question")]
 
@@ -51,7 +56,7 @@ def test_the_bundle_has_the_three_graphs_and_its_manifest_names_them(split):
     assert bundle.manifest.dense.file == READ
     assert bundle.manifest.dense.input_names[0] == "states"
     assert [stage.layers for stage in bundle.manifest.stages] == [[1], [2]]
-    assert not bundle.manifest.graphs_alone
+    assert [graph.file for graph in bundle.manifest.graphs_alone] == [DENSE_FILE]
     for graph in bundle.manifest.graphs:
         assert bundle.path(graph.file).is_file()
 
@@ -103,6 +108,25 @@ def test_tensorrt_compiles_its_graphs_for_all_that_is_read(split):
     for graph in (manifest.split.prepare, manifest.split.question, manifest.dense):
         shapes = profile.shapes(graph.input_names, bundle.model)
         assert build_engine(bundle.path(graph.standard), shapes, compute_capability=(8, 9))
+
+
+def test_a_window_that_is_read_alone_gives_what_stages_give(split, squad):
+    """Padding in the middle, which the graph of one window cannot know of, changes nothing."""
+    _, bundle = split
+    qa = QAPipeline(bundle, threshold=0)
+    answerer = qa.split_answerer()
+    stages = replace(answerer, upper=replace(answerer.upper, runner=Orchestrator(bundle, qa.backend)))
+    assert isinstance(qa.runner, SingleRunner)
+    for question in sample(squad, 4, seed=9):
+        text = answerer.prepare([Passage(question.context), Passage("Ada."), Passage(question.context)], True)
+        collection = Collection([text], answerer.identity)
+        (alone,), (batch,) = (one.ask([(question.question, collection)]) for one in (answerer, stages))
+        for reading, a, b in zip(alone.readings, alone.results, batch.results, strict=True):
+            there = reading.window.is_token
+            assert not there.all()
+            assert np.abs(a.start_logits - b.start_logits)[there].max() < 1e-4
+            assert np.abs(a.end_logits - b.end_logits)[there].max() < 1e-4
+        assert alone.answers()[0]["answer"] == batch.answers()[0]["answer"]
 
 
 def test_a_model_without_upper_predictors_reads_in_one_graph(tiny, squad, tmp_path):

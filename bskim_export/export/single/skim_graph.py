@@ -119,7 +119,7 @@ def write_alone(folder: Path, manifest: Manifest) -> Manifest:
     inputs = single_graph.dense_input_specs(manifest.dense.inputs)
     manifest = replace(manifest, dense_alone=Graph(single_graph.DENSE_FILE, inputs, manifest.dense.outputs))
     layers = len(manifest.skim_layers)
-    if not layers:
+    if not layers or manifest.split is not None:
         return manifest
     _write(make_skim_graph(manifest, lambda name: ir.load(folder / name)), folder / single_graph.FILE)
     single = Graph(single_graph.FILE, single_graph.input_specs(layers), single_graph.output_specs(layers))
