@@ -71,7 +71,7 @@ class SplitObjective(nn.Module):
         found = by_length(
             lambda ids, mask: prepare(model, ids, mask), batch["section_ids"], batch["section_mask"], first=1
         )
-        states = found.unflatten(1, (-1, size)).flatten(0, 1)[batch["kept"]]  # [N, k, H]
+        states = found.unflatten(1, (-1, size)).flatten(0, 1).index_select(0, batch["kept"])  # [N, k, H]
         asked = ask(model, batch["question_ids"], batch["question_mask"])
         question = batch["question_mask"].bool()
 
@@ -83,7 +83,9 @@ class SplitObjective(nn.Module):
         blocks = choose(scores.detach(), batch)  # [Q, M]
         there = blocks >= 0
         taken = blocks.clamp(min=0)
-        hidden = torch.cat([asked, states[taken].flatten(1, 2).to(asked.dtype)], 1)
+        # By index_select: the gradient of an index with repeats depends on which thread adds first.
+        chosen = states.index_select(0, taken.flatten()).reshape(*taken.shape, *states.shape[1:])
+        hidden = torch.cat([asked, chosen.flatten(1, 2).to(asked.dtype)], 1)
         is_token = (batch["real"][taken] & there[..., None]).flatten(1)
         real = torch.cat([question, is_token], 1)
         is_question = torch.cat([question, torch.zeros_like(is_token)], 1)
@@ -167,7 +169,7 @@ def by_length(run: Callable[..., Tensor], ids: Tensor, mask: Tensor, *more: Tens
     for own, width in zip(rows, (half, length), strict=True):
         found = run(*(values[own, :width] for values in (ids, mask, *more)))
         parts.append(torch.cat([found, found.new_zeros(len(own), length - width, *found.shape[2:])], 1))
-    return torch.cat(parts)[torch.cat(rows).argsort()]
+    return torch.cat(parts).index_select(0, torch.cat(rows).argsort())
 
 
 def retrieval_loss(scores: Tensor, positive: Tensor) -> Tensor:
