@@ -36,7 +36,8 @@ Json decode(std::string_view content, const std::string& where) {
   }
   const Json* split = raw.find("split");
   if (split != nullptr && split->kind != Json::Kind::null) {
-    throw BundleError("'" + where + "': its model is split, to answer from prepared documents. This library does not; "
+    throw BundleError("'" + where +
+                      "': its model is split, to answer from prepared documents. This library does not; "
                       "bskim-export in Python does.");
   }
   return raw;
