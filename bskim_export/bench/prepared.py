@@ -10,14 +10,13 @@ import numpy as np
 
 from bskim_export.data.metrics import f1
 from bskim_export.data.question import Question
+from bskim_export.evaluate.retrieval import best_rank, with_answer
 from bskim_export.evaluate.timing import seconds_of, take_turns
 from bskim_export.runtime.arguments import Example
 from bskim_export.runtime.pipeline import QAPipeline
 from bskim_export.runtime.prepared.asking import PreparedAsked, SplitAnswerer, ask_items, whole
 from bskim_export.runtime.prepared.collection import Collection
-from bskim_export.runtime.prepared.passages import question_ids
 from bskim_export.runtime.prepared.prepared import Prepared
-from bskim_export.runtime.token_ranges import overlapping
 
 FIRST = (1, 4, 16, 32)
 """The answer's block is looked for among so many of the best ones."""
@@ -158,7 +157,8 @@ def measure(
                 share = ours.split.layer / qa.bundle.model.num_layers
                 report.lower_seconds.append(dense.seconds[-1] * share)
                 report.lower_prepare_seconds.append(_prepare(qa, context)[1])
-            if (rank := _rank(ours, question, collection)) is not None:
+            rank = best_rank(ours, question, collection, with_answer(collection, question))
+            if rank is not None:
                 report.ranks.append(rank)
             turn += 1
             progress(1)
@@ -180,19 +180,3 @@ def _answer(answerer: SplitAnswerer, question: Question, collection: Collection)
 
 def _dense(qa: QAPipeline, question: Question) -> str:
     return str(qa(question=question.question, context=question.context)["answer"])
-
-
-def _rank(answerer: SplitAnswerer, question: Question, collection: Collection) -> int | None:
-    """Return how many blocks are ahead of the best one that holds a token of an answer; None without an answer."""
-    part = collection.parts[0]
-    positive = np.zeros(len(part), bool)
-    size = part.words.shape[1]
-    offsets = part.offsets.reshape(-1, 2).astype(np.int64)
-    for begin, text in zip(question.starts, question.answers, strict=True):
-        positive[overlapping(offsets, begin, begin + len(text)) // size] = True
-    if not positive.any():
-        return None
-    ids = question_ids(answerer.tokenizer, question.question, answerer.upper.runner.model)
-    (asked,) = answerer.lower.ask([ids])
-    scores = collection.scores(asked)
-    return int((scores > scores[positive].max()).sum())

@@ -44,7 +44,7 @@ def whole_articles(questions: Sequence[Question]) -> list[Question]:
     articles: dict[str, tuple[str, dict[str, int]]] = {}
     for title, paragraphs in by_title.items():
         articles[title] = join(paragraphs)
-    return [_moved(q, *articles[q.title]) if q.title else q for q in questions]
+    return [moved(q, *articles[q.title]) if q.title else q for q in questions]
 
 
 def some_of_each(questions: Sequence[Question], count: int = PER_ARTICLE, seed: int = 3) -> list[Question]:
@@ -82,7 +82,7 @@ class DocumentMaker:
 
     def __call__(self, question: Question, size: int) -> Question:
         """Return the question, asked of `size` paragraphs, or of as many as there are."""
-        return _moved(question, *join(self._paragraphs(question, size)))
+        return moved(question, *join(self._paragraphs(question, size)))
 
     def passages(self, question: Question, size: int) -> list[Question]:
         """Return the question, asked of each of those paragraphs by itself: of the others it has no answer."""
@@ -123,15 +123,21 @@ def join(paragraphs: Iterable[str]) -> tuple[str, dict[str, int]]:
     return SEPARATOR.join(places), places
 
 
+def by_paragraph(questions: Sequence[Question]) -> dict[str, dict[str, list[Question]]]:
+    """Return the questions of each paragraph of each title, in order."""
+    by_title: dict[str, dict[str, list[Question]]] = {}
+    for question in questions:
+        by_title.setdefault(question.title, {}).setdefault(question.context, []).append(question)
+    return by_title
+
+
 def _paragraphs(questions: Sequence[Question]) -> dict[str, list[str]]:
     """Return the different paragraphs of each title, in order."""
-    by_title: dict[str, dict[str, None]] = {}
-    for question in questions:
-        by_title.setdefault(question.title, {})[question.context] = None
-    return {title: list(paragraphs) for title, paragraphs in by_title.items()}
+    return {title: list(paragraphs) for title, paragraphs in by_paragraph(questions).items()}
 
 
-def _moved(question: Question, document: str, places: dict[str, int]) -> Question:
+def moved(question: Question, document: str, places: dict[str, int]) -> Question:
+    """Return a question of a paragraph, asked of a document that holds it; see `join`."""
     place = places[question.context]
     return replace(
         question,

@@ -58,8 +58,6 @@ class LowerModule(nn.Module):
 class PrepareModule(LowerModule):
     """Sections of passages to states and features; see `bundle.split_graph.prepare_specs`."""
 
-    outputs = ("section_states", "features")
-
     def __init__(self, model: BlockSkimForQuestionAnswering, cls_token_id: int):
         super().__init__(model)
         self.cls_token_id = cls_token_id
@@ -78,8 +76,6 @@ class PrepareModule(LowerModule):
 
 class QuestionModule(LowerModule):
     """Questions to states and queries; see `bundle.split_graph.question_specs`."""
-
-    outputs = ("question_states", "queries")
 
     def __init__(self, model: BlockSkimForQuestionAnswering):
         super().__init__(model)

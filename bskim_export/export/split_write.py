@@ -1,23 +1,17 @@
-"""The lower graphs of a split model's bundle: written, and described for its manifest."""
+"""The lower graphs of a split model's bundle, and what export refuses of such a model."""
 
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import nn
 
-from bskim_export.bundle.manifest import Graph, Model, Split
-from bskim_export.bundle.split_graph import PREPARE, QUESTION, Specs, prepare_specs, question_specs
+from bskim_export.bundle.manifest import Model, Split
 from bskim_export.errors import InputError
 from bskim_export.export.graph_writer import GraphWriter
 from bskim_export.export.onnx_graph import example_inputs
 from bskim_export.export.split_graphs import PrepareModule, QuestionModule
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
-from bskim_export.model.retrieval import WIDTH, RetrievalPredictor
-from bskim_export.model.split import split_layer
-from bskim_export.training.split_data import ROOM
-
-MAX_BLOCKS = max(ROOM)
-"""Passage blocks that a question reads: the most that were read together in training."""
+from bskim_export.runtime.prepared.passages import first_token
+from bskim_export.training.split_evaluate import describe_split
 
 
 def check_split(model: BlockSkimForQuestionAnswering, precision: str, engines: Sequence[object]) -> None:
@@ -48,24 +42,12 @@ def write_lower(
     Args:
         step: called before each
     """
-    assert isinstance(model.retrieval, RetrievalPredictor)
-    parts = model.retrieval.parts
-    first = description.pad_token_id if description.cls_token_id is None else description.cls_token_id
-
-    def write(module: nn.Module, file: str, outputs: Sequence[str], specs: Specs) -> Graph:
+    split = describe_split(model, description)
+    for graph, module in (
+        (split.prepare, PrepareModule(model, first_token(description))),
+        (split.question, QuestionModule(model)),
+    ):
         step()
-        examples = example_inputs([spec.name for spec in specs[0]], description, torch.float32)
-        writer.write((type(module),), module, examples, tuple(outputs), file)
-        return Graph(file, *specs)
-
-    prepare = PrepareModule(model, first).eval()
-    question = QuestionModule(model).eval()
-    precision = "fp32"
-    return Split(
-        split_layer(model),
-        parts,
-        WIDTH,
-        MAX_BLOCKS,
-        write(prepare, PREPARE, prepare.outputs, prepare_specs(description, parts, WIDTH, precision)),
-        write(question, QUESTION, question.outputs, question_specs(description, WIDTH, precision)),
-    )
+        examples = example_inputs(graph.input_names, description, torch.float32)
+        writer.write((type(module),), module.eval(), examples, tuple(graph.output_names), graph.file)
+    return split

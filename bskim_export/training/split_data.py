@@ -10,12 +10,18 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from bskim_export.blocks import count_blocks
 from bskim_export.bundle.manifest import Model
-from bskim_export.data.documents import join
+from bskim_export.data.documents import by_paragraph, join
 from bskim_export.data.question import Question
 from bskim_export.runtime.prepared.cut import cut_sections, section_blocks
-from bskim_export.runtime.prepared.passages import PassageTokens, cut_passage, question_ids, section_ids
+from bskim_export.runtime.prepared.lower import pad_rows
+from bskim_export.runtime.prepared.passages import (
+    PassageTokens,
+    cut_passage,
+    first_token,
+    question_ids,
+    section_ids,
+)
 from bskim_export.runtime.token_ranges import overlapping
 from bskim_export.runtime.tokens import encode
 
@@ -125,7 +131,7 @@ class SplitParts(Sequence[Part]):
         passage = np.repeat(np.arange(len(passages)), [p.blocks for p in passages])
 
         # The sections through which the lower layers read them.
-        first = self._model.pad_token_id if self._model.cls_token_id is None else self._model.cls_token_id
+        first = first_token(self._model)
         sections, kept = [], []
         for one in passages:
             for section in cut_sections(one.blocks, self._width):
@@ -184,12 +190,9 @@ class SplitParts(Sequence[Part]):
 
     def _slices(self, questions: Sequence[Question]) -> list[dict[str, list[Question]]]:
         """Return consecutive paragraphs of one title, about SLICE_BLOCKS together, each with its questions."""
-        by_title: dict[str, dict[str, list[Question]]] = {}
-        for question in questions:
-            by_title.setdefault(question.title, {}).setdefault(question.context, []).append(question)
         slices = []
         characters = SLICE_BLOCKS * self._model.block_size * 4.5  # of English text
-        for paragraphs in by_title.values():
+        for paragraphs in by_paragraph(questions).values():
             now: dict[str, list[Question]] = {}
             for text, own in paragraphs.items():
                 now[text] = own
@@ -244,7 +247,7 @@ class PartCollator:
         batch: dict[str, npt.NDArray[np.generic]] = {}
 
         # The sections of all parts, and where their blocks are among all.
-        batch["section_ids"], batch["section_mask"] = _pad(sections, pad, size, first=1)
+        batch["section_ids"], batch["section_mask"] = pad_rows(sections, pad, size, first=1)
         width = (batch["section_ids"].shape[1] - 1) // size
         kept = [r for part in parts for r in part.kept]
         batch["kept"] = np.array([w * width + i for w, own in enumerate(kept) for i in own])
@@ -253,7 +256,7 @@ class PartCollator:
         batch["passage"] = np.concatenate([part.passage + base for part, base in zip(parts, passages, strict=False)])
 
         # The questions. Each knows the blocks of its own part only.
-        batch["question_ids"], batch["question_mask"] = _pad([one.ids for one in asked], pad, size)
+        batch["question_ids"], batch["question_mask"] = pad_rows([one.ids for one in asked], pad, size)
         for name in ("readable", "positive"):
             rows = np.zeros((len(asked), sum(counts)), bool)
             for row, one, owner in zip(rows, asked, owners, strict=True):
@@ -267,25 +270,13 @@ class PartCollator:
         batch["room"] = np.array([part.room for part in parts])
 
         # What a teacher reads.
-        batch["teacher_ids"], batch["teacher_mask"] = _pad([one.teacher for one in asked], pad)
+        ids, mask = pad_rows([one.teacher for one in asked], pad, 1)
         offset = np.array([one.offset for one in asked])
-        batch["teacher_types"] = (
-            (np.arange(batch["teacher_ids"].shape[1]) >= offset[:, None]) & (batch["teacher_mask"] == 1)
-        ).astype(np.int64)
+        batch["teacher_ids"], batch["teacher_mask"] = ids, mask
+        batch["teacher_types"] = ((np.arange(ids.shape[1]) >= offset[:, None]) & mask).astype(np.int64)
         batch["teacher_offset"] = offset
         batch["teacher_first"] = np.array([one.first for one in asked]) + base
         batch["teacher_count"] = np.array([one.count for one in asked])
+        for name in ("section_mask", "question_mask", "teacher_mask"):
+            batch[name] = batch[name].astype(np.int64)
         return {name: torch.from_numpy(values) for name, values in batch.items()}
-
-
-def _pad(
-    rows: Sequence[npt.NDArray[np.int64]], pad: int, multiple: int = 1, first: int = 0
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return rows of ids, padded to one length, and their mask: `first` and a multiple."""
-    length = first + count_blocks(max(map(len, rows)) - first, multiple) * multiple
-    ids = np.full((len(rows), length), pad, np.int64)
-    mask = np.zeros((len(rows), length), np.int64)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = row
-        mask[i, : len(row)] = 1
-    return ids, mask

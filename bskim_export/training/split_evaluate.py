@@ -1,28 +1,26 @@
 """The figures of a split model in training: held-out questions, asked of prepared documents as the runtime does it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from bskim_export.bundle.manifest import Graph, Model, Split
 from bskim_export.bundle.split_graph import PREPARE, QUESTION, prepare_specs, question_specs
-from bskim_export.data.documents import join
+from bskim_export.data.documents import by_paragraph, join, moved
 from bskim_export.data.metrics import evaluate as score
 from bskim_export.data.question import Question
 from bskim_export.errors import InputError
+from bskim_export.evaluate.retrieval import best_rank, with_answer
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.model.retrieval import PART, WIDTH
 from bskim_export.model.split import split_layer
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.asked import Passage
 from bskim_export.runtime.options import RunOptions
-from bskim_export.runtime.prepared.asking import PreparedAsked, SplitAnswerer
+from bskim_export.runtime.prepared.asking import SplitAnswerer
 from bskim_export.runtime.prepared.collection import Collection
-from bskim_export.runtime.token_ranges import overlapping
 from bskim_export.runtime.windows import WindowMaker
 from bskim_export.training.dense_runner import JudgedResult
 from bskim_export.training.evaluate import ModelFigures
@@ -72,8 +70,8 @@ class SplitEvaluation:
                     raise InputError(f"Question '{question.id}': {one}")
                 texts.append(one.answers()[0]["answer"])
                 positive = with_answer(collection, question)
-                if positive.any():
-                    ranks.append(_best_rank(answerer, one, positive))
+                if (rank := best_rank(answerer, question, collection, positive)) is not None:
+                    ranks.append(rank)
                 for reading, result in zip(one.readings, one.results, strict=True):
                     assert isinstance(result, JudgedResult)  # a SplitRunner returns no others
                     asked = np.full(reading.window.question_blocks, NO_LABEL)
@@ -116,37 +114,11 @@ def as_documents(questions: Sequence[Question], size: int = PARAGRAPHS) -> list[
         >>> [[(q.context, q.starts) for q in one] for one in as_documents(four, 2)]
         [[('Ada.', (0,))], [('Bob.\\n\\nEve.', (0,)), ('Bob.\\n\\nEve.', (6,))]]
     """
-    by_title: dict[str, dict[str, list[Question]]] = {}
-    for question in questions:
-        by_title.setdefault(question.title, {}).setdefault(question.context, []).append(question)
-    paragraphs = [(text, own) for title in by_title.values() for text, own in title.items()]
+    paragraphs = [(text, own) for title in by_paragraph(questions).values() for text, own in title.items()]
     documents = []
     count = -(-len(paragraphs) // size)
     for i in range(count):
         part = paragraphs[i * len(paragraphs) // count : (i + 1) * len(paragraphs) // count]
         whole, places = join(text for text, _ in part)
-        documents.append(
-            [
-                replace(q, context=whole, starts=tuple(start + places[text] for start in q.starts))
-                for text, own in part
-                for q in own
-            ]
-        )
+        documents.append([moved(q, whole, places) for _, own in part for q in own])
     return documents
-
-
-def with_answer(collection: Collection, question: Question) -> npt.NDArray[np.int64]:
-    """Return which blocks of a document hold a token of an answer, 1 or 0, int64 [N]."""
-    (document,) = collection.parts
-    offsets = document.offsets.reshape(-1, 2)[: int(document.tokens[0])].astype(np.int64)
-    positive = np.zeros(len(collection), np.int64)
-    for start, text in zip(question.starts, question.answers, strict=True):
-        positive[overlapping(offsets, start, start + len(text)) // document.words.shape[1]] = 1
-    return positive
-
-
-def _best_rank(answerer: SplitAnswerer, asked: PreparedAsked, positive: npt.NDArray[np.int64]) -> int:
-    """Return how many blocks without an answer have a higher score than the best with one."""
-    (question,) = answerer.lower.ask([asked.ids])
-    scores = asked.collection.scores(question)
-    return int((scores > scores[positive == 1].max()).sum())

@@ -13,6 +13,7 @@ from bskim_export.model.retrieval import RetrievalPredictor
 from bskim_export.model.split import ask, prepare, read
 from bskim_export.runtime.policy import Policy
 from bskim_export.runtime.prepared.lower import Floats, Question, pad_rows
+from bskim_export.runtime.prepared.passages import first_token
 from bskim_export.runtime.windows import Window
 from bskim_export.training.dense_runner import JudgedResult, judged_results
 
@@ -28,7 +29,7 @@ class TorchLower:
     def __init__(self, model: BlockSkimForQuestionAnswering, description: Model):
         self._model = model
         self._pad = description.pad_token_id
-        self._first = description.pad_token_id if description.cls_token_id is None else description.cls_token_id
+        self._first = first_token(description)
         assert isinstance(model.retrieval, RetrievalPredictor)
         self._retrieval = model.retrieval
 

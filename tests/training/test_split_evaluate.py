@@ -10,6 +10,7 @@ from bskim_export.blocks import KEPT
 from bskim_export.checkpoint.loading import Checkpoint
 from bskim_export.data.metrics import f1
 from bskim_export.errors import InputError
+from bskim_export.evaluate.retrieval import with_answer
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.asked import Passage
 from bskim_export.runtime.options import RunOptions
@@ -17,7 +18,7 @@ from bskim_export.runtime.policy import Thresholds
 from bskim_export.runtime.prepared.asking import SplitAnswerer
 from bskim_export.runtime.prepared.collection import Collection
 from bskim_export.runtime.windows import WindowMaker
-from bskim_export.training.split_evaluate import SplitEvaluation, as_documents, describe_split, with_answer
+from bskim_export.training.split_evaluate import SplitEvaluation, as_documents, describe_split
 from bskim_export.training.split_runner import SplitRunner, TorchLower
 
 OPTIONS = RunOptions.of_length(128)

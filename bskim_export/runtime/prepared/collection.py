@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from bskim_export.bundle.manifest import Model, Split
 from bskim_export.errors import InputError
-from bskim_export.runtime.characters import Characters
 from bskim_export.runtime.prepared.choosing import choose_blocks, runs, score_blocks
 from bskim_export.runtime.prepared.lower import Question
 from bskim_export.runtime.prepared.prepared import Prepared
@@ -74,11 +73,6 @@ class Collection:
         """Return the part that holds a passage, and the passage's number there."""
         i = int(np.searchsorted(self._first_passage, passage, side="right")) - 1
         return self.parts[i], passage - int(self._first_passage[i])
-
-    def characters(self, passage: int) -> Characters:
-        """Return the characters of a passage's text."""
-        part, own = self.part_of(passage)
-        return part.characters(own)
 
     def place(self, block: int) -> tuple[Prepared, int]:
         """Return the part that holds a block, and the block's number there."""

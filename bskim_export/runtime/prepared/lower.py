@@ -121,10 +121,14 @@ class BundleLower:
 
 
 def pad_rows(
-    rows: Sequence[npt.NDArray[np.int64]], pad: int, size: int
+    rows: Sequence[npt.NDArray[np.int64]], pad: int, size: int, first: int = 0
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return rows of ids padded to whole blocks of the longest, and which of them are tokens: [B, M * size] both."""
-    length = count_blocks(max(map(len, rows)), size) * size
+    """Return rows of ids padded to whole blocks of the longest, and which are tokens: [B, first + M * size] both.
+
+    Args:
+        first: tokens of a row before its first block
+    """
+    length = first + count_blocks(max(map(len, rows)) - first, size) * size
     ids = np.full((len(rows), length), pad, np.int64)
     for row, own in zip(ids, rows, strict=True):
         row[: len(own)] = own

@@ -73,6 +73,11 @@ def cut_passage(tokenizer: Tokenizer, text: str, model: Model) -> PassageTokens:
     return PassageTokens(ids.reshape(-1, model.block_size), tokens.offsets[own], tokens.words[own])
 
 
+def first_token(model: Model) -> int:
+    """Return the token that stands before each section: `[CLS]`, or padding for a model without it."""
+    return model.pad_token_id if model.cls_token_id is None else model.cls_token_id
+
+
 def section_ids(passage: PassageTokens, section: Section, model: Model) -> npt.NDArray[np.int64]:
     """Return the tokens of a section, int64 [S], not padded."""
     stop = min(section.stop * model.block_size, len(passage.offsets))
