@@ -60,7 +60,7 @@ class PreparedReport:
     documents, blocks, tokens: what was prepared
     nbytes: that it takes
     prepare_seconds: of each document
-    lower_seconds: of each question that the unsplit model answered too: its time for as many layers
+    lower_seconds: of each question that the unsplit model answered too: its time for as many layers as prepare it
     lower_prepare_seconds: of the same, the time to prepare its document
     ranks: of each question with an answer, how many blocks are ahead of the best one that holds it
     """
@@ -154,7 +154,7 @@ def measure(
                 row.run(way, question)
             if slow and against is not None:
                 # It reads the document anew for each question: what its lower layers take is their share of that time.
-                share = ours.split.layer / qa.bundle.model.num_layers
+                share = (ours.split.layer + ours.split.retrieval_layers) / qa.bundle.model.num_layers
                 report.lower_seconds.append(dense.seconds[-1] * share)
                 report.lower_prepare_seconds.append(_prepare(qa, context)[1])
             rank = best_rank(ours, question, collection, with_answer(collection, question))

@@ -182,6 +182,7 @@ class Split:
     """How a split model is run: its lower layers read question and passage apart, its stages are the layers above.
 
     layer: the first in which question and passage see each other
+    retrieval_layers: that the retrieval predictor has of its own, above the lower ones
     parts, width: vectors of features that a block has, and their size
     max_blocks: passage blocks that a question reads unless a call says otherwise, and that are read together at most
     prepare: sections of a passage to states and features
@@ -189,6 +190,7 @@ class Split:
     """
 
     layer: int
+    retrieval_layers: int
     parts: int
     width: int
     max_blocks: int

@@ -60,6 +60,8 @@ def split_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
         return
     if not 1 <= split.layer < model.num_layers:
         yield "split: layer", f"expected 1 to {model.num_layers - 1}, found {split.layer}"
+    if not 0 <= split.retrieval_layers <= model.num_layers:
+        yield "split: retrieval_layers", f"expected 0 to {model.num_layers}, found {split.retrieval_layers}"
     if not 1 <= split.parts <= model.block_size or model.block_size % split.parts:
         yield "split: parts", f"expected a divisor of block_size {model.block_size}, found {split.parts}"
     if not 1 <= split.width <= 1 << 16:

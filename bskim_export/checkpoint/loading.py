@@ -249,9 +249,10 @@ def _outputs(model: BlockSkimForQuestionAnswering, ids: Tensor) -> list[Tensor]:
         out = model(ids)
         return [out.start_logits, out.end_logits, *out.skim_logits.values()]
     real = torch.ones_like(ids).bool()
-    states = prepare(model, torch.cat([ids[:, :1], ids], 1), torch.ones(1, 1 + ids.shape[1], dtype=torch.int64))
-    asked = ask(model, ids, real.long())
-    score = match(model.retrieval.queries(asked, real), model.retrieval.features(states, real))
+    section = torch.cat([ids[:, :1], ids], 1)
+    states, sought = prepare(model, section, torch.ones_like(section))
+    asked, wanted = ask(model, ids, real.long())
+    score = match(model.retrieval.queries(wanted, real), model.retrieval.features(sought, real))
     both, question = torch.cat([asked, states], 1), torch.cat([real, ~real], 1)
     out, _ = read(model, both, torch.ones_like(question), question)
     return [score, out.start_logits, out.end_logits, *out.skim_logits.values()]

@@ -39,8 +39,8 @@ class LowerModule(nn.Module):
         self.size = model.skim.block_size
         self.has_types = getattr(model.config, "type_vocab_size", 0) > 1
 
-    def lower(self, ids: Tensor, types: Tensor, mask: Tensor, begin: int) -> Tensor:
-        """Return hidden states [B, S, H].
+    def lower(self, ids: Tensor, types: Tensor, mask: Tensor, begin: int) -> tuple[Tensor, Tensor]:
+        """Return hidden states behind the lower layers, and behind the retrieval predictor's own, [B, S, H] each.
 
         Args:
             ids, types: int64 [B, S]
@@ -50,9 +50,11 @@ class LowerModule(nn.Module):
         positions = (torch.arange(ids.shape[1], device=ids.device) + begin).expand_as(ids)
         hidden = self.embedder(ids, types if self.has_types else torch.zeros_like(ids), positions)
         attention = SequenceAttention(mask)
-        for layer in self.layers:
+        states = hidden
+        for layer in (*self.layers, self.retrieval.layer):
+            states = hidden
             hidden = self.family.rest(layer, self.family.context(layer, hidden, attention), hidden)
-        return hidden
+        return states, hidden
 
 
 class PrepareModule(LowerModule):
@@ -68,10 +70,10 @@ class PrepareModule(LowerModule):
         ids = torch.cat([first, section_ids], 1)
         types = torch.cat([torch.zeros_like(first), torch.ones_like(section_ids)], 1)
         mask = torch.cat([torch.zeros_like(section_mask[:, :1]), section_mask], 1)
-        states = self.lower(ids, types, mask, self.begin)[:, 1:]
+        states, sought = self.lower(ids, types, mask, self.begin)
         real = (section_mask == 0).unflatten(1, (-1, self.size))
-        features = self.retrieval.features(states.float().unflatten(1, (-1, self.size)), real)
-        return states, features.flatten(2)
+        features = self.retrieval.features(sought[:, 1:].float().unflatten(1, (-1, self.size)), real)
+        return states[:, 1:], features.flatten(2)
 
 
 class QuestionModule(LowerModule):
@@ -82,5 +84,5 @@ class QuestionModule(LowerModule):
         self.begin = model.family.position_offset
 
     def forward(self, question_ids: Tensor, question_mask: Tensor) -> tuple[Tensor, Tensor]:
-        states = self.lower(question_ids, torch.zeros_like(question_ids), question_mask, self.begin)
-        return states, self.retrieval.queries(states.float(), question_mask == 0)
+        states, wanted = self.lower(question_ids, torch.zeros_like(question_ids), question_mask, self.begin)
+        return states, self.retrieval.queries(wanted.float(), question_mask == 0)

@@ -277,7 +277,8 @@ class BlockSkimForQuestionAnswering(nn.Module):
     def _fresh_retrieval(self) -> RetrievalPredictor | None:
         if self.skim.split_layer is None:
             return None
-        return RetrievalPredictor(self.config.hidden_size, self.skim.block_size)
+        layer = self.family.layers(self.backbone)[self.skim.split_layer]
+        return RetrievalPredictor(self.config.hidden_size, self.skim.block_size, layer)
 
     def _embed(self, input_ids: Tensor, token_type_ids: Tensor) -> Tensor:
         return self.family.embedder(self.backbone)(input_ids, token_type_ids, None)

@@ -1,5 +1,7 @@
 """The predictor of a split model: which blocks of a document a question needs, from features that can be kept."""
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,19 +25,24 @@ class RetrievalPredictor(nn.Module):
     it, by cosine, and these are averaged with weights that are learned. So a document's features are made once, and a
     question's scores are one matrix product with them.
 
+    It has a layer of its own above the lower ones, which begins as a copy of the first that reads both: to know what a
+    text is about takes one more layer than to be ready to be read together with a question.
+
     Args:
         hidden_size: width H of the hidden states
         block_size: positions of a block, a multiple of PART
+        layer: the model's first upper layer, which is copied
 
     Raises:
         CheckpointError: the block size is none.
     """
 
-    def __init__(self, hidden_size: int, block_size: int):
+    def __init__(self, hidden_size: int, block_size: int, layer: nn.Module):
         super().__init__()
         if block_size % PART:
             raise CheckpointError(f"A split model needs blocks of a multiple of {PART} positions, not {block_size}.")
         self.block_size = block_size
+        self.layer = copy.deepcopy(layer)
         self.passage = nn.Sequential(nn.Linear(PART * hidden_size, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, WIDTH))
         self.question = nn.Sequential(nn.Linear(hidden_size, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, WIDTH))
         self.weight = nn.Linear(hidden_size, 1)
@@ -50,7 +57,7 @@ class RetrievalPredictor(nn.Module):
         """Return the features of blocks, float32 [..., parts, WIDTH]: of length 1, or 0 for a part without tokens.
 
         Args:
-            states: [..., block_size, H], the hidden states behind the lower layers
+            states: [..., block_size, H], the hidden states behind this predictor's own layer
             real: bool [..., block_size], tokens, not padding
         """
         states = states * real[..., None]
@@ -62,7 +69,7 @@ class RetrievalPredictor(nn.Module):
         """Return what a question asks for: float32 [..., T, WIDTH], each token's features times its weight.
 
         Args:
-            states: [..., T, H], the hidden states of the question behind the lower layers
+            states: [..., T, H], the hidden states of the question behind this predictor's own layer
             real: bool [..., T]
         """
         weight = self.weight(states).float().squeeze(-1).masked_fill(~real, -1e4).softmax(-1) * real

@@ -15,6 +15,7 @@ from bskim_export.errors import CheckpointError
 from bskim_export.model.attention import WindowAttention
 from bskim_export.model.outputs import SkimOutput
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
+from bskim_export.model.retrieval import RetrievalPredictor
 
 
 def split_layer(model: BlockSkimForQuestionAnswering) -> int:
@@ -28,8 +29,9 @@ def split_layer(model: BlockSkimForQuestionAnswering) -> int:
     return model.skim.split_layer
 
 
-def prepare(model: BlockSkimForQuestionAnswering, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    """Return the states of passage sections behind the lower layers, [B, S, H].
+def prepare(model: BlockSkimForQuestionAnswering, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the states of passage sections behind the lower layers, and behind the retrieval predictor's own layer,
+    [B, S, H] each.
 
     Args:
         input_ids, attention_mask: int64 [B, 1 + S], `[CLS]` and then the section's tokens
@@ -37,11 +39,12 @@ def prepare(model: BlockSkimForQuestionAnswering, input_ids: Tensor, attention_m
     begin = model.skim.block_size - 1  # so that the first token has the position behind one block
     types = torch.ones_like(input_ids)
     types[:, 0] = 0
-    return _lower(model, input_ids, attention_mask, types, begin)[:, 1:]
+    states, retrieval = _lower(model, input_ids, attention_mask, types, begin)
+    return states[:, 1:], retrieval[:, 1:]
 
 
-def ask(model: BlockSkimForQuestionAnswering, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    """Return the states of questions behind the lower layers, [B, T, H].
+def ask(model: BlockSkimForQuestionAnswering, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the states of questions behind the lower layers, and behind the retrieval predictor's own, [B, T, H] each.
 
     Args:
         input_ids, attention_mask: int64 [B, T], `[CLS] question [SEP]`, padded to whole blocks
@@ -49,16 +52,22 @@ def ask(model: BlockSkimForQuestionAnswering, input_ids: Tensor, attention_mask:
     return _lower(model, input_ids, attention_mask, torch.zeros_like(input_ids), 0)
 
 
-def _lower(model: BlockSkimForQuestionAnswering, ids: Tensor, mask: Tensor, types: Tensor, begin: int) -> Tensor:
+def _lower(
+    model: BlockSkimForQuestionAnswering, ids: Tensor, mask: Tensor, types: Tensor, begin: int
+) -> tuple[Tensor, Tensor]:
+    layers = model.family.layers(model.backbone)[: split_layer(model)]
+    assert isinstance(model.retrieval, RetrievalPredictor)
     types = _types(model, types)
     positions = torch.arange(ids.shape[1], device=ids.device) + begin + model.family.position_offset
     hidden = model.family.embedder(model.backbone)(ids, types, positions.expand_as(ids))
     real = mask.bool()
     dropout = model.family.attention_dropout if model.backbone.training else 0.0
-    for layer in model.family.layers(model.backbone)[: split_layer(model)]:
+    states = hidden
+    for layer in (*layers, model.retrieval.layer):
+        states = hidden
         context = model.family.context(layer, hidden, WindowAttention(real, dropout, with_map=False))
         hidden = model.family.rest(layer, context, hidden)
-    return hidden
+    return states, hidden
 
 
 def _types(model: BlockSkimForQuestionAnswering, types: Tensor) -> Tensor:

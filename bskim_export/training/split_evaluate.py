@@ -96,6 +96,7 @@ def describe_split(model: BlockSkimForQuestionAnswering, description: Model) -> 
     parts = model.skim.block_size // PART
     return Split(
         split_layer(model),
+        1,  # as RetrievalPredictor has
         parts,
         WIDTH,
         max(ROOM),

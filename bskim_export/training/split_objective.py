@@ -24,13 +24,14 @@ class SplitLosses:
 
     retrieval: of the choice of blocks
     logits: of the divergence from a teacher's start and end logits
-    states: of the squared distance from a teacher's hidden states above the split (DeFormer, section 3.2)
+    states: of the squared distance from a teacher's hidden states above the split (DeFormer, section 3.2), over their
+        variance
     alpha, beta, layer_weights: of the skim predictors, see LossSettings
     """
 
-    retrieval: float = 0.5
+    retrieval: float = 1.0
     logits: float = 1.0
-    states: float = 0.3
+    states: float = 2.0
     alpha: float = 0.1
     beta: float = 5.0
     layer_weights: tuple[float, ...] | None = None
@@ -69,14 +70,16 @@ class SplitObjective(nn.Module):
 
         # Lower layers: every section and every question once.
         found = by_length(
-            lambda ids, mask: prepare(model, ids, mask), batch["section_ids"], batch["section_mask"], first=1
-        )
-        states = found.unflatten(1, (-1, size)).flatten(0, 1).index_select(0, batch["kept"])  # [N, k, H]
-        asked = ask(model, batch["question_ids"], batch["question_mask"])
+            lambda ids, mask: torch.cat(prepare(model, ids, mask), -1),
+            batch["section_ids"], batch["section_mask"], first=1,
+        )  # fmt: skip
+        found = found.unflatten(1, (-1, size)).flatten(0, 1).index_select(0, batch["kept"])
+        states, sought = found.chunk(2, -1)  # [N, k, H]
+        asked, wanted = ask(model, batch["question_ids"], batch["question_mask"])
         question = batch["question_mask"].bool()
 
         # Every block is scored for every question; those with an answer should be ahead of all others.
-        scores = match(retrieval.queries(asked, question), retrieval.features(states, batch["real"]))  # [Q, N]
+        scores = match(retrieval.queries(wanted, question), retrieval.features(sought, batch["real"]))  # [Q, N]
         chosen_loss = retrieval_loss(scores, batch["positive"])
 
         # Read what the scores would give, and sometimes the answer in any case.
@@ -145,10 +148,19 @@ class SplitObjective(nn.Module):
             return each[shared.any(1)].sum() / shared.any(1).sum().clamp(min=1)
 
         apart = (divergence(start, 0) + divergence(end, 1)) / 2
-        row = torch.arange(len(place), device=place.device)[:, None].expand_as(place)[shared]
-        at = place[shared]
-        theirs = states[row, at].float()
-        distances = [F.mse_loss(mine[shared].float(), theirs[:, i]) for i, mine in enumerate(upper)]
+
+        # The states of the question are imitated too: it stands first in what both read.
+        count = batch["question_mask"].sum(1, keepdim=True)
+        asked = (torch.arange(place.shape[1], device=place.device) < count) & shared.any(1, keepdim=True)
+        place = torch.arange(place.shape[1], device=place.device).where(asked, place)
+        both = shared | asked
+        row = torch.arange(len(place), device=place.device)[:, None].expand_as(place)[both]
+        theirs = states[row, place[both]].float()
+        # Over their variance, so that a model's layers count alike, and one weight does for every model.
+        distances = [
+            F.mse_loss(mine[both].float(), theirs[:, i]) / (theirs[:, i] - theirs[:, i].mean(0)).square().mean()
+            for i, mine in enumerate(upper)
+        ]
         return apart, torch.stack(distances).mean()
 
 

@@ -42,8 +42,9 @@ class TorchLower:
             ids, mask = self._padded(section)
             first = torch.full_like(ids[:, :1], self._first)
             real = torch.cat([torch.ones_like(first), mask.long()], 1)
-            blocks = prepare(self._model, torch.cat([first, ids], 1), real)[0].unflatten(0, (-1, size))
-            features = self._retrieval.features(blocks, mask[0].unflatten(0, (-1, size)))
+            states, sought = prepare(self._model, torch.cat([first, ids], 1), real)
+            blocks, sought = (one[0].unflatten(0, (-1, size)) for one in (states, sought))
+            features = self._retrieval.features(sought, mask[0].unflatten(0, (-1, size)))
             found.append((blocks.cpu().numpy(), features.cpu().numpy()))
         return found
 
@@ -54,8 +55,8 @@ class TorchLower:
         size = self._model.skim.block_size
         for own in questions:
             ids, mask = self._padded(own)
-            states = ask(self._model, ids, mask.long())
-            queries = self._retrieval.queries(states, mask)[0, : len(own)]
+            states, wanted = ask(self._model, ids, mask.long())
+            queries = self._retrieval.queries(wanted, mask)[0, : len(own)]
             found.append(Question(own, states[0].unflatten(0, (-1, size)).cpu().numpy(), queries.cpu().numpy()))
         return found
 

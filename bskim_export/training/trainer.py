@@ -17,6 +17,8 @@ from bskim_export.training.split_objective import PARTS, SplitObjective
 
 PREDICTORS = ("model.predictors.", "model.retrieval.")
 """Before the names of an objective's parameters that are not the backbone's."""
+COPIED = "model.retrieval.layer."
+"""Before the names of those among them that begin as a copy of the backbone's."""
 Measure = Callable[[BlockSkimForQuestionAnswering], ModelFigures]
 """Returns the figures of a model, as an Evaluation does."""
 
@@ -82,15 +84,17 @@ class SkimTrainer(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Build AdamW with the two learning rates; biases and norms are not decayed."""
         if self.optimizer is None:
-            # Four groups: backbone or predictors (a split model's of blocks included), decayed or not. Those without
-            # parameters are left out.
+            # Four groups: backbone or predictors (a split model's of blocks included, but for its layer, which begins
+            # trained), decayed or not. Those without parameters are left out.
             decayed = set(self.get_decay_parameter_names(self._objective))
             groups = [
                 {
                     "params": [
                         p
                         for n, p in self._objective.named_parameters()
-                        if p.requires_grad and n.startswith(PREDICTORS) == new and (n in decayed) == decay
+                        if p.requires_grad
+                        and (n.startswith(PREDICTORS) and not n.startswith(COPIED)) == new
+                        and (n in decayed) == decay
                     ],
                     "lr": self._rates.predictors if new else self._rates.backbone,
                     "weight_decay": self.args.weight_decay if decay else 0.0,

@@ -9,7 +9,7 @@ from bskim_export.runtime.prepared.choosing import score_blocks
 @pytest.fixture(scope="module")
 def predictor() -> RetrievalPredictor:
     torch.manual_seed(0)
-    return RetrievalPredictor(24, 8).eval()
+    return RetrievalPredictor(24, 8, torch.nn.Identity()).eval()
 
 
 @torch.no_grad()

@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -78,15 +79,24 @@ def test_to_read_all_blocks_is_one_pass_in_which_the_lower_layers_keep_the_two_a
     expected = by_masks(model, question, passage)
     pad = model.config.pad_token_id
     ids, mask = padded(question, -(-asked // SIZE) * SIZE, pad)
-    of_question = ask(model, ids, mask)
+    of_question, wanted = ask(model, ids, mask)
     section, real = padded(torch.cat([question[:, :1], passage], 1), 1 + 96, pad)
-    hidden = torch.cat([of_question, prepare(model, section, real)], 1)
+    of_passage, sought = prepare(model, section, real)
+    hidden = torch.cat([of_question, of_passage], 1)
     there = torch.cat([mask, real[:, 1:]], 1).bool()
     out, states = read(model, hidden, there, torch.cat([mask, torch.zeros_like(real[:, 1:])], 1).bool())
     found = torch.stack([out.start_logits, out.end_logits], -1)[there]
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max().clamp(min=1)))
     assert [one.shape for one in states] == [hidden.shape] * 2
     assert out.skim_logits.keys() == {1}
+    # The retrieval predictor's own layer begins as a copy of the next one, and keeps the two apart as well.
+    own = copy.deepcopy(model)
+    own.skim = replace(own.skim, split_layer=2, layers=(), thresholds=())
+    for (_, mine), theirs, there in (
+        ((of_question, wanted), ask(own, ids, mask)[0], mask),
+        ((of_passage, sought), prepare(own, section, real)[0], real[:, 1:]),
+    ):
+        torch.testing.assert_close(mine[there.bool()], theirs[there.bool()])
 
 
 @pytest.mark.parametrize("predictor", ["question", "diagonal"])
@@ -95,12 +105,12 @@ def test_padding_and_what_stands_in_a_batch_change_nothing(predictor):
     model = split_model(predictor=predictor)
     rows = [tokens(1 + n, n) for n in (40, 96, 3)]
     batch = [padded(row, 1 + 128) for row in rows]
-    together = prepare(model, *(torch.cat(parts) for parts in zip(*batch, strict=True)))
+    together, sought = prepare(model, *(torch.cat(parts) for parts in zip(*batch, strict=True)))
     questions = [padded(tokens(n, n), 64) for n in (5, 37, 12)]
-    asked = ask(model, *(torch.cat(parts) for parts in zip(*questions, strict=True)))
+    asked, _ = ask(model, *(torch.cat(parts) for parts in zip(*questions, strict=True)))
     for i, row in enumerate(rows):
-        own = prepare(model, row, torch.ones_like(row))
-        torch.testing.assert_close(together[i, : row.shape[1] - 1], own[0], rtol=0, atol=1e-5)
+        for many, own in zip((together, sought), prepare(model, row, torch.ones_like(row)), strict=True):
+            torch.testing.assert_close(many[i, : row.shape[1] - 1], own[0], rtol=0, atol=1e-5)
     mask = torch.cat([torch.cat([q, r[:, 1:]], 1) for (_, q), (_, r) in zip(questions, batch, strict=True)]).bool()
     of_question = torch.arange(mask.shape[1]) < 64
     hidden = torch.cat([asked, together], 1)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+from bskim_export.model.split import hidden_states
 from bskim_export.training.split_data import PartCollator, SplitParts
 from bskim_export.training.split_objective import (
     PARTS,
@@ -179,3 +180,29 @@ def test_a_teacher_that_is_the_same_model_is_imitated_best_where_nothing_is_apar
         right = objective(whole)(**batch)["parts"]
         shifted = objective(whole)(**{**batch, "teacher_offset": batch["teacher_offset"] - 1})["parts"]
     assert right[3] < shifted[3]
+
+
+@torch.no_grad()
+def test_states_are_those_of_the_teacher_at_0_and_their_mean_at_1_for_question_and_paragraph(whole, batch):
+    one = objective(whole)
+    teacher = one._teacher[0]
+    taught = hidden_states(teacher, batch["teacher_ids"], batch["teacher_mask"], batch["teacher_types"], 1)
+    row = {name: value[:1] if name.startswith(("teacher", "question")) else value for name, value in batch.items()}
+    asked = int(row["question_mask"].sum())
+    width = row["question_mask"].shape[1]
+    first, count, offset = (int(row[f"teacher_{name}"]) for name in ("first", "count", "offset"))
+    before, behind = (torch.full((1, n), -1) for n in (width, 7))
+    positions = torch.cat([before, torch.arange(first, first + count)[None], behind], 1)
+    place = torch.cat([torch.arange(asked), torch.zeros(width - asked).long(), torch.arange(offset, offset + count)])
+    counts = torch.cat([torch.arange(asked), torch.arange(width, width + count)])
+    exact = [states[:, torch.cat([place, torch.zeros(7).long()])] for states in taught[:1, :, :-2].chunk(2, -1)]
+    start, end = (taught[:1, torch.cat([place, torch.zeros(7).long()]), i] for i in (-2, -1))
+    apart, distance = one._distill(start, end, exact, positions, row)
+    assert (apart.item(), distance.item()) == (pytest.approx(0, abs=1e-6), 0)
+    mean = [states[:, counts].mean(1, keepdim=True).expand_as(states) for states in exact]
+    assert one._distill(start, end, mean, positions, row)[1].item() == pytest.approx(1, rel=1e-5)
+    # Padding and what the teacher did not read do not count; a token of the question does.
+    for at, counted in ((asked, False), (width + count, False), (0, True), (width, True)):
+        changed = [states.clone() for states in exact]
+        changed[1][0, at] += 1
+        assert (one._distill(start, end, changed, positions, row)[1] > 0) == counted

@@ -194,7 +194,8 @@ class PreparedAsked:
 
     def kept_share(self) -> float:
         """Return the share of the work of all layers on passage blocks that was done for this question: that of the
-        lower layers counts if the passages were prepared for it. Blocks that two windows share count twice."""
+        lower layers counts if the passages were prepared for it. Blocks that two windows share count twice. Predictors
+        do not count, as elsewhere, nor does the layer of the retrieval predictor."""
         layers, split = self.answerer.upper.runner.model.num_layers, self.answerer.split.layer
         blocks = len(self.collection)
         work = blocks * split if self.prepared_here else 0
