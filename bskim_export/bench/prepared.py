@@ -10,6 +10,7 @@ import numpy as np
 
 from bskim_export.data.metrics import f1
 from bskim_export.data.question import Question
+from bskim_export.errors import InputError
 from bskim_export.evaluate.retrieval import best_rank, with_answer
 from bskim_export.evaluate.timing import seconds_of, take_turns
 from bskim_export.runtime.arguments import Example
@@ -34,12 +35,13 @@ class Row:
     f1: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
-    def run(self, way: Callable[[], str], question: Question) -> None:
-        """Answer a question, and note how long it took and how right it was."""
+    def run(self, way: Callable[[], str], question: Question) -> str:
+        """Answer a question, note how long it took and how right it was, and return the answer."""
         start = time.perf_counter()
         text = way()
         self.seconds.append(time.perf_counter() - start)
         self.f1.append(100 * f1(text, question.gold))
+        return text
 
     def figures(self) -> dict[str, Any]:
         """Return its figures."""
@@ -58,7 +60,8 @@ class PreparedReport:
 
     rows: ways to answer; see `measure`
     documents, blocks, tokens: what was prepared
-    nbytes: that it takes
+    nbytes, int8_nbytes: that it takes, with states in fp16 and in int8
+    differ: questions whose answer is another one if the document is not prepared ahead, and they are asked in batches
     prepare_seconds: of each document
     lower_seconds: of each question that the unsplit model answered too: its time for as many layers as prepare it
     lower_prepare_seconds: of the same, the time to prepare its document
@@ -70,6 +73,8 @@ class PreparedReport:
     blocks: int = 0
     tokens: int = 0
     nbytes: int = 0
+    int8_nbytes: int = 0
+    differ: int = 0
     prepare_seconds: list[float] = field(default_factory=list)
     lower_seconds: list[float] = field(default_factory=list)
     lower_prepare_seconds: list[float] = field(default_factory=list)
@@ -95,6 +100,8 @@ class PreparedReport:
             "documents": self.documents,
             "blocks_per_document": self.blocks / max(1, self.documents),
             "bytes_per_token": self.nbytes / max(1, self.tokens),
+            "int8_bytes_per_token": self.int8_nbytes / max(1, self.tokens),
+            "differ_unprepared": self.differ,
             "prepare_seconds": float(np.median(self.prepare_seconds)) if self.prepare_seconds else None,
             "found": {str(n): self.found(n) for n in FIRST},
         }
@@ -116,8 +123,8 @@ def measure(
 ) -> PreparedReport:
     """Ask questions of prepared documents, one at a time, in turns with other ways to answer them.
 
-    The rows: the best blocks at the bundle's own number and at others; every block of the split model (DeFormer); and
-    an unsplit model without skimming.
+    The rows: the best blocks at the bundle's own number, from states in fp16 and in int8, and at other numbers; every
+    block of the split model (DeFormer); and an unsplit model without skimming.
 
     Args:
         qa: of a split model
@@ -133,8 +140,9 @@ def measure(
     ours = qa.split_answerer()
     chosen = [(Row(f"{n or ours.split.max_blocks} blocks"), qa.split_answerer(qa.options(max_blocks=n)))
               for n in (None, *max_blocks)]  # fmt: skip
-    every, dense = Row("every block"), Row("unsplit, dense")
-    report = PreparedReport([*(row for row, _ in chosen), every, *([dense] if against is not None else [])])
+    int8, every, dense = Row(f"{ours.split.max_blocks} blocks, int8 states"), Row("every block"), Row("unsplit, dense")
+    rows = [chosen[0][0], int8, *(row for row, _ in chosen[1:]), every]
+    report = PreparedReport([*rows, *([dense] if against is not None else [])])
     by_context: dict[str, list[Question]] = {}
     for question in questions:
         by_context.setdefault(question.context, []).append(question)
@@ -143,15 +151,21 @@ def measure(
     for context, own in by_context.items():
         collection, seconds = _prepare(qa, context)
         report.note(collection.parts[0], seconds)
+        smaller = Collection([one.to_int8() for one in collection.parts], collection.identity)
+        report.int8_nbytes += smaller.parts[0].nbytes
+        texts = []
         for question in own:
             ways = [(row, partial(_answer, way, question, collection)) for row, way in chosen]
+            ways.append((int8, partial(_answer, ours, question, smaller)))
             slow = turn % step == 0
             if slow:
                 ways.append((every, partial(_answer, whole(ours), question, collection)))
             if slow and against is not None:
                 ways.append((dense, partial(_dense, against, question)))
             for row, way in take_turns(ways, turn):
-                row.run(way, question)
+                text = row.run(way, question)
+                if row is rows[0]:
+                    texts.append(text)
             if slow and against is not None:
                 # It reads the document anew for each question: what its lower layers take is their share of that time.
                 share = (ours.split.layer + ours.split.retrieval_layers) / qa.bundle.model.num_layers
@@ -162,6 +176,9 @@ def measure(
                 report.ranks.append(rank)
             turn += 1
             progress(1)
+        # The same once more, without preparing it ahead, and in batches.
+        together = ask_items(ours, [Example(question.question, context) for question in own], None)
+        report.differ += sum(_best(done) != text for done, text in zip(together, texts, strict=True))
     return report
 
 
@@ -173,6 +190,10 @@ def _prepare(qa: QAPipeline, context: str) -> tuple[Collection, float]:
 
 def _answer(answerer: SplitAnswerer, question: Question, collection: Collection) -> str:
     (done,) = ask_items(answerer, [Example(question.question, question.context)], collection)
+    return _best(done)
+
+
+def _best(done: PreparedAsked | InputError) -> str:
     if not isinstance(done, PreparedAsked):
         raise done
     return done.answers()[0]["answer"]

@@ -30,12 +30,16 @@ SHOWN = 5
 @click.option("--out", type=OutputFolder(), required=True, metavar="DIR", help="The store: a directory. Called again, "
               "a run goes on with the documents that are missing there.")  # fmt: skip
 @click.option("--bundle", type=Named(), default="engines", show_default=True, help="The bundle, of a split model.")
+@click.option("--states", type=click.Choice(["float16", "int8"]), default="float16", show_default=True, help="What "
+              "hidden states are kept in. In int8 a store is half as large; bskim prepared-cost prints its cost in F1. "
+              "What is in the store stays as it is.")  # fmt: skip
 @backend_options
 @json_option
 def main(
     files: tuple[Path, ...],
     out: Path,
     bundle: Path,
+    states: str,
     threads: int | None,
     precision: str,
     backend_name: str | None,
@@ -66,7 +70,7 @@ def main(
             task = bar.add_task("Reading", total=None)
             plan = make_plan(store, read_documents(found), answerer.identity)
             bar.update(task, total=plan.characters, description="Preparing")
-            filled = fill(store, read_documents(found), plan, answerer, lambda done: bar.advance(task, done))
+            filled = fill(store, read_documents(found), plan, answerer, lambda done: bar.advance(task, done), states)
     except KeyboardInterrupt:
         errors.print("Interrupted. What is in the store stays; the same command goes on with the rest.")
         sys.exit(130)

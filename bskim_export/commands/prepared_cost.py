@@ -90,10 +90,15 @@ def _show(report: "PreparedReport") -> None:
     console.print(f"The answer's block: {found}.")
     console.print(
         f"{figures['documents']} documents of {figures['blocks_per_document']:.0f} blocks, prepared in "
-        f"{figures['prepare_seconds'] * 1e3:.0f} ms (median), {figures['bytes_per_token']:.0f} bytes a token."
+        f"{figures['prepare_seconds'] * 1e3:.0f} ms (median), {figures['bytes_per_token']:.0f} bytes a token; "
+        f"{figures['int8_bytes_per_token']:.0f} with states in int8."
+    )
+    console.print(
+        f"Asked without preparing ahead, in batches: {figures['differ_unprepared']} of "
+        f"{figures['rows'][0]['questions']} answers differ."
     )
     if "break_even_questions" in figures:
         console.print(
-            f"Preparing takes {figures['prepare_over_lower']:.2f}x of the unsplit model's time for those layers. It is "
-            f"worth it from {figures['break_even_questions']:.1f} questions on."
+            f"Preparing takes {figures['prepare_over_lower']:.2f}x of the unsplit model's time for as many layers. It "
+            f"is worth it from {figures['break_even_questions']:.1f} questions on."
         )

@@ -10,7 +10,7 @@ from bskim_export.errors import InputError
 from bskim_export.runtime.prepared.asking import SplitAnswerer
 from bskim_export.runtime.prepared.documents import Document
 from bskim_export.runtime.prepared.prepared import Prepared, join
-from bskim_export.runtime.prepared.store import Store, document_key
+from bskim_export.runtime.prepared.store import STATES, Store, document_key
 from bskim_export.runtime.windows import NoWordsError
 
 GROUP_BLOCKS = 2048
@@ -109,12 +109,14 @@ def fill(
     plan: Plan,
     answerer: SplitAnswerer,
     progress: Callable[[int], object] = lambda characters: None,
+    states: str = STATES[0],
 ) -> Filled:
     """Prepare what is missing, and write it some documents at a time. What they replace is removed then.
 
     Args:
         documents: those of the plan, read once more
         progress: called with the characters of each that is done
+        states: what states are kept in, one of STATES
 
     Raises:
         InputError: a document is not what it was when the plan was made.
@@ -125,7 +127,8 @@ def fill(
     _remove(store, plan, filled, [name for name in plan.old if plan.keys[name] not in plan.missing])
     for group, names in _groups(documents, plan, answerer, filled, progress):
         if group:
-            store.add(join(group))
+            whole = join(group)
+            store.add(whole.to_int8() if states == "int8" else whole)
         filled.prepared += len(group)
         filled.tokens += sum(int(one.tokens.sum()) for one in group)
         _remove(store, plan, filled, names)

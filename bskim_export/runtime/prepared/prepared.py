@@ -38,12 +38,13 @@ class Prepared:
         identity: of what prepared it, see `identity_of`; a pipeline takes no other
         passages: the texts
         tokens: of each passage, how many tokens it has
-        states: float16 [N, block_size, H], hidden states behind the lower layers
+        states: float16 [N, block_size, H], hidden states behind the lower layers; or int8, see `to_int8`
         features: float32 [N, parts, F], by which a question's blocks are chosen
         offsets: int32 [N, block_size, 2], the characters that each token stands for
         words: int32 [N, block_size], the word of each token; -1 for none
         joint: they are passages that answers name by number, not one context
         names: of the documents, where they have names
+        scales: float32 [N, block_size], of int8 states: what each token's are multiplied by; else None
         checks: int64 [N], of what lies in a file: the checksum of each block's states
         source: the file
     """
@@ -51,12 +52,13 @@ class Prepared:
     identity: str
     passages: list[Passage]
     tokens: npt.NDArray[np.int64]
-    states: npt.NDArray[np.float16]
+    states: npt.NDArray[np.float16] | npt.NDArray[np.int8]
     features: npt.NDArray[np.float32]
     offsets: npt.NDArray[np.int32]
     words: npt.NDArray[np.int32]
     joint: bool = False
     names: list[str] = field(default_factory=list)
+    scales: npt.NDArray[np.float32] | None = None
     checks: npt.NDArray[np.int64] | None = None
     source: str = ""
     _characters: dict[int, Characters] = field(default_factory=dict)
@@ -91,7 +93,24 @@ class Prepared:
                 "documents again."
             )
         states: npt.NDArray[np.float32] = found.astype(np.float32)
-        return states
+        return states if self.scales is None else states * self.scales[block, :, None]
+
+    def to_int8(self) -> "Prepared":
+        """Return the same with states in int8, half as large: each token's with a scale of its own, symmetric.
+
+        Example:
+            >>> qa.prepare("Ada wrote it in 1843.").to_int8()  # doctest: +SKIP
+        """
+        if self.scales is not None:
+            return self
+        states = np.empty(self.states.shape, np.int8)
+        scales = np.empty(self.words.shape, np.float32)
+        for block in range(len(self)):  # one at a time: in float32, all of a large document would be large
+            found = self.states_of(block)
+            largest = np.abs(found).max(1)
+            scales[block] = np.where(largest > 0, largest, 1) / 127
+            states[block] = np.rint(found / scales[block, :, None])
+        return replace(self, states=states, scales=scales, checks=None, source="", _characters={})
 
     @property
     def sums(self) -> npt.NDArray[np.int64]:
@@ -126,6 +145,7 @@ class Prepared:
             features=self.features[blocks],
             offsets=self.offsets[blocks],
             words=self.words[blocks],
+            scales=None if self.scales is None else self.scales[blocks],
             names=[self.names[i] for i in passages] if self.names else [],
             checks=None if self.checks is None else self.checks[blocks],
             _characters={},
@@ -134,11 +154,14 @@ class Prepared:
     @property
     def nbytes(self) -> int:
         """Return how many bytes its arrays take."""
-        return sum(a.nbytes for a in (self.states, self.features, self.offsets, self.words))
+        arrays = (self.states, self.features, self.offsets, self.words, self.scales)
+        return sum(a.nbytes for a in arrays if a is not None)
 
 
 def join(parts: Sequence[Prepared]) -> Prepared:
-    """Return the passages of several, at least one, as one: all of one model, and with names or without."""
+    """Return the passages of several, at least one, as one: all of one model, their states in one dtype, and with names
+    or without."""
+    scales = [one.scales for one in parts if one.scales is not None]
     return replace(
         parts[0],
         passages=[passage for one in parts for passage in one.passages],
@@ -147,6 +170,7 @@ def join(parts: Sequence[Prepared]) -> Prepared:
         features=np.concatenate([one.features for one in parts]),
         offsets=np.concatenate([one.offsets for one in parts]),
         words=np.concatenate([one.words for one in parts]),
+        scales=np.concatenate(scales) if scales else None,
         joint=True,
         names=[name for one in parts for name in one.names],
         checks=None if all(one.checks is None for one in parts) else np.concatenate([one.sums for one in parts]),

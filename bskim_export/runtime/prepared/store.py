@@ -25,6 +25,8 @@ from bskim_export.runtime.prepared.tensor_file import AGAIN, DTYPES, open_tensor
 
 FORMAT = "bskim-export prepared 1"
 SUFFIX = ".safetensors"
+STATES = ("float16", "int8")
+"""What states are kept in."""
 _ARRAYS = {
     "states": "F16",
     "features": "F32",
@@ -34,6 +36,7 @@ _ARRAYS = {
     "checks": "I64",
     "texts": "U8",
 }
+_INT8 = _ARRAYS | {"states": "I8", "scales": "F32"}
 
 
 def save(prepared: Prepared, path: str | Path) -> None:
@@ -59,7 +62,10 @@ def save(prepared: Prepared, path: str | Path) -> None:
         "checks": prepared.sums,
         "texts": np.frombuffer(json.dumps(texts).encode(), np.uint8),  # as ASCII: a text may hold lone surrogates
     }
-    arrays = {name: np.ascontiguousarray(array, DTYPES[_ARRAYS[name]]) for name, array in found.items()}
+    kinds = _ARRAYS
+    if prepared.scales is not None:
+        kinds, found["scales"] = _INT8, prepared.scales
+    arrays = {name: np.ascontiguousarray(found[name], DTYPES[kind]) for name, kind in kinds.items()}
     sums = {name: str(checksum(array)) for name, array in arrays.items() if name != "states"}
     metadata = {"format": FORMAT, "identity": prepared.identity, "crc32": json.dumps(sums)}
     write_tensors(Path(path), arrays, metadata)
@@ -79,7 +85,8 @@ def load(path: str | Path, *, verify: bool = True) -> Prepared:
     file = open_tensors(path)
     if file.metadata.get("format") != FORMAT:
         raise InputError(f"'{path}' holds no prepared passages of this release. {AGAIN}")
-    arrays = {name: file.array(name, kind) for name, kind in _ARRAYS.items()}
+    kinds = _INT8 if file.has("scales") else _ARRAYS
+    arrays = {name: file.array(name, kind) for name, kind in kinds.items()}
     sums = read_object(file.metadata.get("crc32"), path)
     for name, array in arrays.items() if verify else ():
         if name != "states" and str(checksum(array)) != sums.get(name):
@@ -95,6 +102,7 @@ def load(path: str | Path, *, verify: bool = True) -> Prepared:
         arrays["words"],
         bool(texts.get("joint")),
         _names(texts.get("names"), path),
+        arrays.get("scales"),
         arrays["checks"],
         str(path),
     )
@@ -130,6 +138,7 @@ def _require_fit(prepared: Prepared, path: Path) -> None:
         and (not prepared.names or len(prepared.names) == len(prepared.passages))
         and prepared.states.shape[1] == prepared.offsets.shape[1] == prepared.words.shape[1] > 0
         and prepared.offsets.shape[2] == 2
+        and (prepared.scales is None or prepared.scales.shape == prepared.words.shape)
         and bool((prepared.tokens >= 0).all())
         and int(prepared.first[-1]) == blocks
     )

@@ -21,6 +21,7 @@ METADATA = "__metadata__"
 DTYPES: dict[str, type[np.generic]] = {
     "F16": np.float16,
     "F32": np.float32,
+    "I8": np.int8,
     "I32": np.int32,
     "I64": np.int64,
     "U8": np.uint8,
@@ -66,6 +67,10 @@ class TensorFile:
     metadata: dict[str, Any]
     _header: dict[str, Any] = field(repr=False)
     _mapped: npt.NDArray[np.uint8] = field(repr=False)
+
+    def has(self, name: str) -> bool:
+        """Return whether there is an array of this name."""
+        return name in self._header
 
     def array(self, name: str, kind: str) -> npt.NDArray[Any]:
         """Return one of its arrays, mapped.

@@ -145,3 +145,14 @@ def test_a_text_that_changes_meanwhile_is_refused(store, split_qa):
     with pytest.raises(InputError, match=r"a.txt: the text of 'a' was changed just now"):
         fill(store, documents(a="Two."), plan, answerer)
     assert store.files() == []
+
+
+def test_a_store_may_hold_states_in_int8_beside_others(put, store, split_qa):
+    put(a="Ada wrote it in 1843.")
+    answerer = split_qa.split_answerer()
+    more = documents(a="Ada wrote it in 1843.", b="The river is long. " * 20)
+    fill(store, more, make_plan(store, more, answerer.identity), answerer, states="int8")
+    kinds = {one.names[0]: one.states.dtype.name for one in store.load()}
+    assert kinds == {"a": "float16", "b": "int8"}
+    put(b="The river is short.")
+    assert texts(store) == {"a": "Ada wrote it in 1843.", "b": "The river is short."}

@@ -16,7 +16,7 @@ from bskim_export.errors import InputError, OutputError
 from bskim_export.runtime.asked import Passage
 from bskim_export.runtime.prepared.collection import Collection
 from bskim_export.runtime.prepared.prepared import Prepared, join
-from bskim_export.runtime.prepared.store import Store, document_key, load, save
+from bskim_export.runtime.prepared.store import STATES, Store, document_key, load, save
 
 ROOT = Path(__file__).parents[3]
 ARRAYS = ("states", "features", "offsets", "words", "tokens")
@@ -30,11 +30,18 @@ def documents(split_qa, squad) -> list[Prepared]:
     return [split_qa.prepare(text, name=f"{number}/\u00e4 \ud800.txt") for number, text in enumerate(texts)]
 
 
+@pytest.fixture(scope="module", params=STATES)
+def two(documents, request) -> Prepared:
+    """Two documents together, their states kept in either dtype."""
+    whole = join(documents[-2:])
+    return whole.to_int8() if request.param == "int8" else whole
+
+
 @pytest.fixture(scope="module")
-def content(documents, tmp_path_factory) -> bytes:
+def content(two, tmp_path_factory) -> bytes:
     """The bytes of a file of two documents."""
     path = tmp_path_factory.mktemp("content") / "a.safetensors"
-    save(join(documents[-2:]), path)
+    save(two, path)
     return path.read_bytes()
 
 
@@ -43,13 +50,16 @@ def check_same(found: Prepared, expected: Prepared) -> None:
         own, other = getattr(found, name), getattr(expected, name)
         assert own.dtype == other.dtype
         np.testing.assert_array_equal(own, other)
+    np.testing.assert_array_equal(found.scales, expected.scales)
     for name in ("passages", "names", "joint", "identity"):
         assert getattr(found, name) == getattr(expected, name)
 
 
 def test_what_is_saved_is_loaded(split_qa, documents, tmp_path):
     titled = split_qa.prepare(passages=["Ada wrote it.", {"title": "A title", "text": "In 1843."}, ""])
-    for number, prepared in enumerate([titled, split_qa.prepare("Ada wrote it."), *documents, join(documents)]):
+    for number, prepared in enumerate(
+        [titled, titled.to_int8(), *documents, join(documents), join(documents).to_int8()]
+    ):
         path = tmp_path / f"{number}.safetensors"
         save(prepared, path)
         found = load(path)
@@ -95,7 +105,7 @@ def test_a_file_that_was_cut_off_is_refused(content, data, tmp_path_factory):
 
 @settings(max_examples=400, deadline=None)
 @given(data=st.data())
-def test_a_flipped_byte_anywhere_is_refused_when_it_is_read(content, documents, data, tmp_path_factory):
+def test_a_flipped_byte_anywhere_is_refused_when_it_is_read(content, two, data, tmp_path_factory):
     header = 8 + int.from_bytes(content[:8], "little")
     begin, end = data.draw(
         st.sampled_from([(0, 8), (8, header), (header, len(content)), (len(content) - 3000, len(content))])
@@ -105,16 +115,15 @@ def test_a_flipped_byte_anywhere_is_refused_when_it_is_read(content, documents, 
     flipped[place] ^= data.draw(st.integers(1, 255))
     path = tmp_path_factory.mktemp("flipped") / "a.safetensors"
     path.write_bytes(flipped)
-    whole = join(documents[-2:])
     try:
-        (found,) = Collection([load(path)], whole.identity).parts
+        (found,) = Collection([load(path)], two.identity).parts
         states = [found.states_of(block) for block in range(len(found))]
     except InputError:
         return
     # What nobody reads may be flipped: blanks behind the header.
     assert 8 <= place < header
-    check_same(found, whole)
-    np.testing.assert_array_equal(np.array(states), whole.states)
+    check_same(found, two)
+    np.testing.assert_array_equal(states, [two.states_of(block) for block in range(len(two))])
 
 
 def test_flipped_states_are_refused_by_the_questions_that_read_them(split_qa, squad, tmp_path):
