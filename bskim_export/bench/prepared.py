@@ -151,7 +151,7 @@ def measure(
     for context, own in by_context.items():
         collection, seconds = _prepare(qa, context)
         report.note(collection.parts[0], seconds)
-        smaller = Collection([one.to_int8() for one in collection.parts], collection.identity)
+        smaller = Collection([one.to_int8() for one in collection.parts], ours.identity)
         report.int8_nbytes += smaller.parts[0].nbytes
         texts = []
         for question in own:

@@ -186,7 +186,11 @@ class Bundle:
         self._read_whole_report()
 
     def write_calibration(
-        self, thresholds: Mapping[int, float], evidence: Mapping[str, Any], documents: bool = False
+        self,
+        thresholds: Mapping[int, float],
+        evidence: Mapping[str, Any],
+        documents: bool = False,
+        max_blocks: int | None = None,
     ) -> "Bundle":
         """Write calibrated thresholds into manifest.json and their evidence into report.json; return the new bundle.
 
@@ -196,6 +200,7 @@ class Bundle:
 
         Args:
             documents: they are those for questions of several windows
+            max_blocks: of a split model, the blocks that a question reads
 
         Raises:
             BundleError: thresholds that do not fit, or an export has put another bundle there meanwhile; it is as it
@@ -206,6 +211,8 @@ class Bundle:
             manifest = replace(self.manifest, document_thresholds=dict(thresholds))
         else:
             manifest = replace(self.manifest, thresholds=dict(thresholds))
+        if max_blocks is not None and manifest.split is not None:
+            manifest = replace(manifest, split=replace(manifest.split, max_blocks=max_blocks))
         check_manifest(manifest, str(self.folder / MANIFEST))
         with locked_folder(self.folder) as folder:
             before = self._require_current()

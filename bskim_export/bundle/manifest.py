@@ -184,7 +184,8 @@ class Split:
     layer: the first in which question and passage see each other
     retrieval_layers: that the retrieval predictor has of its own, above the lower ones
     parts, width: vectors of features that a block has, and their size
-    max_blocks: passage blocks that a question reads unless a call says otherwise, and that are read together at most
+    max_blocks: passage blocks that a question reads unless a call says otherwise
+    window_blocks: that are read together at most
     prepare: sections of a passage to states and features
     question: questions to states and what they look for among the features
     """
@@ -194,6 +195,7 @@ class Split:
     parts: int
     width: int
     max_blocks: int
+    window_blocks: int
     prepare: Graph
     question: Graph
 
@@ -245,7 +247,7 @@ class Manifest:
     @property
     def longest(self) -> int:
         """Return how many positions a window has at most: of a split model, those of a question and what it reads."""
-        read = 0 if self.split is None else self.split.max_blocks * self.model.block_size
+        read = 0 if self.split is None else self.split.window_blocks * self.model.block_size
         return self.model.max_seq_len + read
 
     @property

@@ -66,8 +66,9 @@ def split_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "split: parts", f"expected a divisor of block_size {model.block_size}, found {split.parts}"
     if not 1 <= split.width <= 1 << 16:
         yield "split: width", f"expected 1 to {1 << 16}, found {split.width}"
-    if not 1 <= split.max_blocks <= 1 << 16:
-        yield "split: max_blocks", f"expected 1 to {1 << 16}, found {split.max_blocks}"
+    for name in ("max_blocks", "window_blocks"):
+        if not 1 <= (found := getattr(split, name)) <= 1 << 16:
+            yield f"split: {name}", f"expected 1 to {1 << 16}, found {found}"
     if manifest.precision not in HIDDEN_DTYPES:
         return
     for place, graph, file, (inputs, outputs) in (

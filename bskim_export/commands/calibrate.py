@@ -59,6 +59,8 @@ def main(
 ) -> None:
     """Choose the thresholds of BUNDLE (default: engines/) and write them into it, with the evidence in its report.json.
 
+    Of a split model, also how many blocks a question reads; then --max-f1-drop counts from what a full window gives.
+
     \b
     Examples:
       bskim-calibrate engines/ --dataset held_out.json --max-f1-drop 0.2
@@ -71,7 +73,8 @@ def main(
     from bskim_export.calibrate.plot import plot_curve
     from bskim_export.calibrate.recipes import Recipe, load_recipe, override
     from bskim_export.calibrate.session import Session
-    from bskim_export.commands.calibrate_report import Steps, answerable, print_evidence
+    from bskim_export.calibrate.split import SplitSession
+    from bskim_export.commands.calibrate_report import Steps, answerable, print_evidence, print_split_evidence
     from bskim_export.data.readers import read_questions
     from bskim_export.evaluate.plotting import SUFFIXES, check_plotting
     from bskim_export.evaluate.usable import usable
@@ -95,11 +98,19 @@ def main(
     pipeline = QAPipeline(bundle, backend=backend)
     questions = answerable(read_questions(chosen.dataset, note))
     questions = usable(questions, pipeline.maker, pipeline.options(max_seq_len=chosen.max_seq_len), note)
+    split = pipeline.bundle.manifest.split is not None
+    if split and (curve or documents):
+        raise InputError("A split model reads all questions alike, and its calibration has no curve: pass neither "
+                         "--documents nor --curve.")  # fmt: skip
     try:
         with Steps() as steps:
-            session = Session(pipeline, questions, chosen, work, machine, steps)
-            evidence = session.calibrate()
-            trade_off = session.curve() if curve else {}
+            trade_off: dict[str, Any] = {}
+            if split:
+                evidence = SplitSession(pipeline, questions, chosen, work, machine, steps).calibrate()
+            else:
+                session = Session(pipeline, questions, chosen, work, machine, steps)
+                evidence = session.calibrate()
+                trade_off = session.curve() if curve else {}
     except KeyboardInterrupt:
         errors.print("Interrupted; the bundle is as it was. The same command goes on from here.")
         sys.exit(130)
@@ -107,7 +118,7 @@ def main(
         note(warning)
 
     def write() -> None:
-        pipeline.bundle.write_calibration(evidence["thresholds"], evidence, documents)
+        pipeline.bundle.write_calibration(evidence["thresholds"], evidence, documents, evidence.get("max_blocks"))
         console.print(f"Thresholds: {bundle / MANIFEST}. Evidence: {bundle / REPORT}.")
 
     def write_curve() -> None:
@@ -117,4 +128,5 @@ def main(
                 plot_curve(trade_off, curve)
             console.print(f"Curve: {curve}.")
 
-    deliver(lambda: print_evidence(console, evidence), write, write_curve)
+    show = print_split_evidence if split else print_evidence
+    deliver(lambda: show(console, evidence), write, write_curve)

@@ -66,6 +66,32 @@ def print_evidence(console: Console, evidence: dict[str, Any]) -> None:
         )
 
 
+def print_split_evidence(console: Console, evidence: dict[str, Any]) -> None:
+    """Print what was tried of a split model, what was chosen, and what that gives on held-out questions."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for header in ("", "blocks", "thresholds", "F1", "F1 drop", "GMACs", "fewer MACs"):
+        table.add_column(header, justify="left" if not header else "right")
+
+    def add(name: str, max_blocks: int, thresholds: dict[int, float], row: dict[str, float]) -> None:
+        shown = ", ".join(f"{t:.3g}" for t in thresholds.values()) if any(thresholds.values()) else "none"
+        drop = f"{row['f1_drop']:.2f} ± {row['f1_drop_standard_error']:.2f}"
+        cost = (f"{row['gmacs_per_question']:.3f}", f"{row['speedup_macs']:.2f}x")
+        table.add_row(name, str(max_blocks), shown, f"{row['f1']:.2f}", drop, *cost)
+
+    for i, row in enumerate(evidence["tried"]):
+        add("chosen" if i == evidence["chosen"] else "", row["max_blocks"], row["thresholds"], row)
+    chosen = evidence["tried"][evidence["chosen"]]
+    if "held_out" in evidence:
+        table.add_section()
+        for name, row in zip(("held-out, full", "held-out, chosen"), evidence["held_out"]["rows"], strict=True):
+            full = name == "held-out, full"
+            nothing = dict.fromkeys(evidence["thresholds"], 0.0)
+            blocks = max(one["max_blocks"] for one in evidence["tried"]) if full else chosen["max_blocks"]
+            add(name, blocks, nothing if full else chosen["thresholds"], row)
+    console.print(table)
+    console.print("± one standard error. MACs of the layers above the split, in a question.", style="dim")
+
+
 def _print_layers(console: Console, evidence: dict[str, Any]) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for header in ("layer", "threshold", "blocks kept after it"):

@@ -24,21 +24,25 @@ def dense_macs(model: Model, length: int) -> int:
     return int(position_macs(model, np.full(model.num_layers + 1, length)))
 
 
-def window_macs(model: Model, result: WindowResult, unjudged_blocks: int, skim_layers: Sequence[int]) -> int:
+def window_macs(
+    model: Model, result: WindowResult, unjudged_blocks: int, skim_layers: Sequence[int], first_layer: int = 0
+) -> int:
     """Return the MACs spent on one window, predictors and an earlier run included.
 
     Args:
         unjudged_blocks: blocks that no predictor judges, as the window has it
         skim_layers: the layers whose predictors ran
+        first_layer: those before it do not count; of a split model, they ran ahead
     """
-    live = (result.dropped_after >= np.arange(model.num_layers + 1)[:, None]).sum(axis=1)
+    live = (result.dropped_after >= np.arange(first_layer, model.num_layers + 1)[:, None]).sum(axis=1)
     alive = int(position_macs(model, live * model.block_size))
     # A predictor judges all blocks that are there but those, and one that is protected.
     protected = unjudged_blocks + result.protected
     scored = [max(0, int((result.dropped_after >= layer).sum()) - protected) for layer in skim_layers]
     judging = int(predictor_macs(model, np.array(scored, np.int64), protected))
-    earlier = window_macs(model, result.earlier, unjudged_blocks, skim_layers) if result.earlier else 0
-    return alive + judging + earlier
+    earlier = result.earlier
+    before = window_macs(model, earlier, unjudged_blocks, skim_layers, first_layer) if earlier else 0
+    return alive + judging + before
 
 
 def predictor_macs(

@@ -100,6 +100,7 @@ def describe_split(model: BlockSkimForQuestionAnswering, description: Model) -> 
         parts,
         WIDTH,
         max(ROOM),
+        max(ROOM),
         Graph(PREPARE, *prepare_specs(description, parts, WIDTH, "fp32")),
         Graph(QUESTION, *question_specs(description, WIDTH, "fp32")),
     )

@@ -103,7 +103,7 @@ def test_tensorrt_compiles_its_graphs_for_all_that_is_read(split):
     pytest.importorskip("tensorrt_rtx")
     _, bundle = split
     manifest = bundle.manifest
-    assert manifest.longest == (12 + manifest.split.max_blocks) * 32
+    assert manifest.longest == (12 + manifest.split.window_blocks) * 32
     profile = Profile.of(manifest.longest)
     for graph in (manifest.split.prepare, manifest.split.question, manifest.dense):
         shapes = profile.shapes(graph.input_names, bundle.model)

@@ -95,7 +95,7 @@ class Collection:
         scores = self.scores(question)
         best = int(scores.argmax())
         chosen = choose_blocks(scores, self.passage, budget)
-        together = self._together(chosen, split.max_blocks)
+        together = self._together(chosen, split.window_blocks)
         if len(together) > max_windows:
             raise InputError(
                 f"The {len(chosen)} blocks that max_blocks allows make {len(together)} windows, more than max_windows "
