@@ -114,7 +114,7 @@ def main(model: str, datasets: tuple[str, ...], out: Path, preset: str, **option
     Examples:
       bskim-train --model microsoft/MiniLM-L12-H384-uncased --dataset train-v1.1.json --bf16
       bskim-train --model deepset/bert-base-cased-squad2 --dataset train-v1.1.json --freeze --epochs 3
-      bskim-train --model model.pt --split 3 --teacher model.pt --dataset train-v1.1.json --out split.pt
+      bskim-train --model model.pt --split 2 --teacher model.pt --dataset train-v1.1.json --out split.pt
     """
     with needs_extra("train", "bskim-train"):
         from transformers import set_seed
