@@ -1,7 +1,8 @@
 """A split model's lower layers as they are run: passages to states and features, questions to states and queries."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Protocol
@@ -18,6 +19,8 @@ from bskim_export.runtime.batch import require_numbers
 from bskim_export.runtime.bundle_runner import BundleRunner
 
 Floats = npt.NDArray[np.float32]
+BATCH = 8
+"""Sections of a batch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +67,31 @@ class BundleLower:
         self._pad = bundle.model.pad_token_id
         self._backend = backend
         self._runner = runner
-        self._engines: dict[str, Engine] = {}
+        self._engines: dict[tuple[str, bool], Engine] = {}
         self._compiling = Lock()
         self._process = os.getpid()
 
     def prepare(self, sections: Sequence[npt.NDArray[np.int64]]) -> list[tuple[Floats, Floats]]:
-        """Run sections as one batch; see `Lower.prepare`."""
-        found = self._run(self._split.prepare, "section", sections)
+        """Run sections, side by side on the cores of a CPU, else in batches; see `Lower.prepare`."""
+        found: dict[int, tuple[Floats, Floats]] = {}
+        if self._runner.alone:
+            cores = self._backend.threads
+            several = cores > 1 and len(sections) >= cores
+            with ThreadPoolExecutor(cores if several else 1, thread_name_prefix="bskim") as pool:
+                return list(pool.map(lambda one: self._prepare([one], several)[0], sections))
+        # Those of like length together: a short one is not padded to a long one's length.
+        order = sorted(range(len(sections)), key=lambda i: len(sections[i]))
+        for group in alike(order, [len(own) for own in sections]):
+            found |= zip(group, self._prepare([sections[i] for i in group]), strict=True)
+        return [found[i] for i in range(len(sections))]
+
+    def _prepare(self, sections: Sequence[npt.NDArray[np.int64]], several: bool = False) -> list[tuple[Floats, Floats]]:
+        """Run sections as one batch.
+
+        Args:
+            several: beside others
+        """
+        found = self._run(self._split.prepare, "section", sections, several)
         states = found["section_states"].reshape(len(sections), -1, self._size, found["section_states"].shape[-1])
         features = found["features"].reshape(*states.shape[:2], self._split.parts, self._split.width)
         counts = [count_blocks(len(ids), self._size) for ids in sections]
@@ -91,33 +112,51 @@ class BundleLower:
         """Let go of the engines. A later run compiles them anew."""
         self._engines = {}
 
-    def load(self) -> None:
-        """Compile both graphs, so that the first request does not wait for it."""
-        self._engine(self._split.question)
-        self._engine(self._split.prepare)
-
-    def _engine(self, graph: Graph) -> Engine:
+    def _engine(self, graph: Graph, several: bool) -> Engine:
         self._runner.require_own_process()
         if self._process != os.getpid():
             # In a child of fork: the threads of the engines were not copied, and a lock may have been copied locked.
             self._engines, self._compiling, self._process = {}, Lock(), os.getpid()
         with self._compiling:
-            engines = self._engines
-            if graph.file not in engines:
-                (engines[graph.file],) = self._runner.load_graphs([graph])
-            return engines[graph.file]
+            engines, key = self._engines, (graph.file, several)
+            if key not in engines:
+                (engines[key],) = self._runner.load_graphs([graph], self._backend.threads if several else 1)
+            return engines[key]
 
-    def _run(self, graph: Graph, kind: str, rows: Sequence[npt.NDArray[np.int64]]) -> dict[str, Floats]:
+    def _run(
+        self, graph: Graph, kind: str, rows: Sequence[npt.NDArray[np.int64]], several: bool = False
+    ) -> dict[str, Floats]:
         ids, mask = pad_rows(rows, self._pad, self._size)
         feeds: dict[str, Any] = {
             f"{kind}_ids": self._backend.to_device(ids),
             f"{kind}_mask": self._backend.to_device(np.where(mask, np.float32(0), MASKED)),
         }
-        found = self._engine(graph).run(feeds)
+        found = self._engine(graph, several).run(feeds)
         results = {name: np.asarray(self._backend.to_host(value), np.float32) for name, value in found.items()}
         for name, values in results.items():
             require_numbers(values, name)
         return results
+
+
+def alike(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield groups of at most BATCH sections, whose shortest has at least half the length of the longest.
+
+    Args:
+        order: sections by their numbers, the shortest first
+        lengths: of each section
+
+    Example:
+        >>> list(alike([2, 0, 1], [30, 40, 10]))
+        [[2], [0, 1]]
+    """
+    group: list[int] = []
+    for i in order:
+        if group and (len(group) == BATCH or lengths[i] > 2 * lengths[group[0]]):
+            yield group
+            group = []
+        group.append(i)
+    if group:
+        yield group
 
 
 def pad_rows(

@@ -21,8 +21,8 @@ from bskim_export.runtime.prepared.lower import Lower
 from bskim_export.runtime.prepared.passages import PassageTokens, cut_passage, section_ids
 from bskim_export.runtime.windows import NoWordsError
 
-SECTIONS = 8
-"""Sections that run together."""
+SECTIONS = 64
+"""Sections that are handed over together: so many results in float32 are held at once, some 35 MB of a small model."""
 
 REMEMBERED = 256
 """Passages whose characters are kept at most: each takes eight bytes."""
@@ -247,25 +247,7 @@ def _run_sections(
     sections = [(own, section) for own in cut for section in cut_sections(own.blocks, width)]
     for begin in range(0, len(sections), SECTIONS):
         part = sections[begin : begin + SECTIONS]
-        # Those of like length together: a short one is not padded to a long one's length.
-        order = sorted(range(len(part)), key=lambda i: part[i][1].stop - part[i][1].first)
-        found: dict[int, tuple[npt.NDArray[np.float16], npt.NDArray[np.float32]]] = {}
-        for group in _alike(order, [s.stop - s.first for _, s in part]):
-            done = lower.prepare([section_ids(*part[i], model) for i in group])
-            for i, (states, features) in zip(group, done, strict=True):
-                section = part[i][1]
-                keep = slice(section.keep_first - section.first, section.keep_stop - section.first)
-                found[i] = (states[keep].astype(np.float16), np.ascontiguousarray(features[keep]))
-        yield from (found[i] for i in range(len(part)))
-
-
-def _alike(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Yield groups of sections whose shortest has at least half the length of the longest."""
-    group: list[int] = []
-    for i in order:
-        if group and lengths[i] > 2 * lengths[group[0]]:
-            yield group
-            group = []
-        group.append(i)
-    if group:
-        yield group
+        done = lower.prepare([section_ids(*one, model) for one in part])
+        for (_, section), (states, features) in zip(part, done, strict=True):
+            keep = slice(section.keep_first - section.first, section.keep_stop - section.first)
+            yield states[keep].astype(np.float16), np.ascontiguousarray(features[keep])
