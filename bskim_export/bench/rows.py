@@ -9,6 +9,7 @@ import numpy as np
 from bskim_export.data.metrics import evaluate as score
 from bskim_export.data.question import Question
 from bskim_export.evaluate.loop import padded_macs
+from bskim_export.evaluate.macs import analytic_speedup
 from bskim_export.evaluate.turns import Timing, time_in_turns
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.policy import KeepSchedule, Thresholds
@@ -105,7 +106,7 @@ def summarise(row: Row, baseline: Row, backend: str) -> dict[str, Any]:
     found = row.alone.done
     questions = len(found)
     p50, p95, p99 = np.percentile(row.alone.seconds * 1e3, [50, 95, 99])
-    kept = np.sum([done.kept for done in found], axis=0)
+    kept = np.sum([done.kept for done in found], axis=0) / sum(done.blocks for done in found)
     return {
         "name": row.name,
         "backend": backend,
@@ -116,7 +117,8 @@ def summarise(row: Row, baseline: Row, backend: str) -> dict[str, Any]:
         "speedup_time_batched": baseline.batch_seconds / row.batch_seconds,
         "latency_ms": {"p50": float(p50), "p95": float(p95), "p99": float(p99)},
         "questions_per_second": questions / row.batch_seconds,
-        "kept_blocks": (kept / sum(done.blocks for done in found)).tolist(),
+        "kept_blocks": kept.tolist(),
+        "speedup_analytic": analytic_speedup(kept.tolist()),
     }
 
 
