@@ -25,7 +25,7 @@ PAGES = sorted(
         ROOT / "bskim_export" / "data" / "README.md",
     ]
 )
-INSTALLED = ("export", "train", "calibrate", "bench", "prepare", "ask", "serve", "map", "view")
+INSTALLED = ("export", "train", "calibrate", "bench", "prepare", "ask", "serve", "map", "view", "paper")
 """What is also a command of its own: `bskim-export` and so on."""
 OF_CPP = ("answer", "stress", "tokens")
 """Programs of libbskim, named alike."""

@@ -11,7 +11,8 @@ RANK = {
     "errors": 0, "locks": 0, "atomic": 1, "blocks": 1, "recipe_files": 1, "recipes": 1, "plugins": 1, "bundle": 2,
     "data": 3,
     "backends": 3, "model": 3, "checkpoint": 4, "runtime": 4, "evaluate": 5, "integrations": 5, "training": 6,
-    "export": 7, "mapping": 7, "bench": 7, "calibrate": 7, "serve": 7, "commands": 8,
+    "export": 7, "mapping": 7, "bench": 7, "calibrate": 7, "serve": 7, "reproduce": 8,
+    "commands": 9,
 }  # fmt: skip
 """The lower number is the lower layer; rooms of one number may not import each other."""
 TORCH_FREE = (

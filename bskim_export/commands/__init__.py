@@ -20,6 +20,7 @@ USER_COMMANDS = {
     "view": "Write a page with every question of a data set, answered dense and skimming.",
     "publish": "Write a checkpoint as a Hugging Face directory, to share.",
     "compare": "Compare scores and MACs on a whole data set, dense and skimming, or of two bundles.",
+    "paper": "Make tables of the paper anew, at whatever scale a machine allows.",
     "parity": "Count where a bundle on a backend and PyTorch disagree.",
 }
 MAINTAINER_COMMANDS = {

@@ -14,7 +14,7 @@ import bskim_export
 from bskim_export.commands import COMMANDS, MAINTAINER_COMMANDS, USER_COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
-LAUNCHERS = ("export", "train", "calibrate", "bench", "prepare", "ask", "serve", "map", "view")
+LAUNCHERS = ("export", "train", "calibrate", "bench", "prepare", "ask", "serve", "map", "view", "paper")
 """The commands that have a launcher of their own, bskim-export and so on."""
 
 PROMISED = {
