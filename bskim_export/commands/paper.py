@@ -10,12 +10,12 @@ from bskim_export.commands.common import command, deliver, needs_extra, progress
 from bskim_export.commands.terminal import console, errors, note
 from bskim_export.commands.types import Named, OutputFolder, Real
 
-TABLES = ("table2", "table3")
+TABLES = ("table1", "table2", "table3", "fig3")
 SCALE_NAMES = ("smoke", "small", "full")
 
 
 @command
-@click.argument("table", type=click.Choice(TABLES))
+@click.argument("table", metavar="|".join(TABLES), type=click.Choice(TABLES))
 @click.option("--model", required=True, metavar="DIR|HUB_ID", help="The pre-trained encoder that all models of a table "
               "start from; the paper's is bert-base-uncased.")  # fmt: skip
 @click.option("--data", type=Named(exists=True), metavar="DIR", help="Where the data sets are: squad-train.json.gz, "
@@ -28,7 +28,8 @@ SCALE_NAMES = ("smoke", "small", "full")
               "a large one.  [default: the paper's, 3e-5]")  # fmt: skip
 @click.option("--bf16", is_flag=True, help="Train in bfloat16, on processors that have it.")
 @click.option("--out", type=OutputFolder(), default="paper", show_default=True, metavar="DIR", help="Gets the table as "
-              "Markdown and JSON. DIR/work keeps what was trained: a call that was interrupted goes on.")  # fmt: skip
+              "Markdown and JSON, a figure as SVG too. DIR/work keeps what was trained: an interrupted call goes "
+              "on.")  # fmt: skip
 def main(
     table: str,
     model: str,
@@ -48,11 +49,12 @@ def main(
       bskim-paper table2 --model bert-base-uncased --data data/ --out paper/
     """
     with needs_extra("train", "bskim-paper"):
-        from bskim_export.reproduce import table2, table3
+        from bskim_export.reproduce import fig3, table1, table2, table3
         from bskim_export.reproduce.workshop import Workshop
     from rich.progress import MofNCompleteColumn, TaskID, TimeRemainingColumn
 
     from bskim_export.atomic import check_folder
+    from bskim_export.evaluate.plotting import check_plotting
     from bskim_export.reproduce.data import PaperData
     from bskim_export.reproduce.scale import SCALES
 
@@ -60,7 +62,10 @@ def main(
     changes: dict[str, Any] = {"bf16": bf16}
     if learning_rate is not None:
         changes["learning_rate"] = learning_rate
-    makers = {"table2": table2.make, "table3": table3.make}
+    makers = {"table1": table1.make, "table2": table2.make, "table3": table3.make, "fig3": fig3.make}
+    plots = {"fig3": fig3.plot}
+    if table in plots:
+        check_plotting()
     try:
         with progress_bar(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
             tasks: dict[str, TaskID] = {}
@@ -83,6 +88,9 @@ def main(
 
     def write() -> None:
         paths = made.write(out)
-        console.print(f"Wrote {' and '.join(map(str, paths))}.")
+        if table in plots:
+            paths.append(out / f"{table}.svg")
+            plots[table](made, paths[-1])
+        console.print(f"Wrote {', '.join(map(str, paths))}.")
 
     deliver(lambda: console.print(made.markdown(), highlight=False, soft_wrap=True), write)

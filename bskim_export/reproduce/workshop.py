@@ -1,6 +1,6 @@
 """Trains and measures the models of all tables, each once: what was done is found again by all that it depends on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,21 +11,24 @@ from tokenizers import Tokenizer
 from transformers import set_seed
 
 from bskim_export.bundle.manifest import RunDefaults
-from bskim_export.calibrate.store import fingerprint, shards
+from bskim_export.calibrate.store import Arrays, fingerprint, remembered, shards
 from bskim_export.checkpoint.loading import load_checkpoint
 from bskim_export.data.notes import OnNote, warn_data
 from bskim_export.data.question import Question, sample
-from bskim_export.evaluate.loop import evaluate
+from bskim_export.evaluate.loop import evaluate, padded_macs
 from bskim_export.evaluate.usable import usable
+from bskim_export.export.exporter import PARITY_QUESTIONS, export_bundle
 from bskim_export.reproduce.data import TITLES, PaperData
 from bskim_export.reproduce.scale import Scale
 from bskim_export.runtime.answering import Answerer
 from bskim_export.runtime.options import RunOptions
+from bskim_export.runtime.pipeline import QAPipeline
 from bskim_export.runtime.windows import WindowMaker
 from bskim_export.training.dense_runner import DenseRunner
-from bskim_export.training.features import Collator
+from bskim_export.training.features import Collator, make_features
 from bskim_export.training.job import Progress
 from bskim_export.training.run import REPORT, run_folder, train
+from bskim_export.training.separation import Separation, measure_separation
 from bskim_export.training.settings import PRESETS, TrainSettings
 
 SEED = 42
@@ -57,6 +60,22 @@ class Scored:
 
     em: npt.NDArray[np.float64]
     f1: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Run(Scored):
+    """What a bundle gave at a threshold.
+
+    macs: int64 [Q], multiply-accumulates, predictors included
+    padded: int64 [Q], of the dense model over the same windows padded to 512 positions, as the paper counts
+    left: int64 [Q, layers], blocks that each layer left
+    blocks: int64 [Q], blocks of all windows
+    """
+
+    macs: npt.NDArray[np.int64]
+    padded: npt.NDArray[np.int64]
+    left: npt.NDArray[np.int64]
+    blocks: npt.NDArray[np.int64]
 
 
 class Workshop:
@@ -141,18 +160,94 @@ class Workshop:
         answerer = dense_answerer(path)
         questions = usable(self._evaluated(recipe.dataset), answerer.maker, answerer.options, self._on_note)
         name = f"dense-{fingerprint([self.data.fingerprint(recipe.dataset, 'dev'), self.scale.evaluated])}"
-        parts = []
-        done = 0
 
         def compute(part: Sequence[Question]) -> Mapping[str, npt.NDArray[Any]]:
             found = list(evaluate(answerer, part))
             return {"em": np.array([100 * one.em for one in found]), "f1": np.array([100 * one.f1 for one in found])}
 
-        for count, arrays in shards(path.parent / name, questions, compute):
+        return Scored(**self._in_shards(recipe, name, "Evaluating", questions, compute))
+
+    def bundle(self, recipe: Recipe) -> Path:
+        """Return the bundle of a recipe's model, exported now unless it was before.
+
+        Raises:
+            MissingDataError: its data set is not there.
+        """
+        path = self.trained(recipe)
+        out = path.with_name("engines")
+        if not out.is_dir():
+            questions = sample(self._evaluated(recipe.dataset), PARITY_QUESTIONS, SEED)
+            export_bundle(load_checkpoint(path), out, questions=questions, progress=self._progress)
+        return out
+
+    def run(self, recipe: Recipe, threshold: float) -> Run:
+        """Return what the bundle of a recipe's model gives at a threshold, question by question; at 0 it is dense.
+
+        Raises:
+            MissingDataError: its data set is not there.
+        """
+        pipeline = QAPipeline(self.bundle(recipe), threshold=threshold)
+        answerer = pipeline.answerer()
+        questions = usable(self._evaluated(recipe.dataset), pipeline.maker, answerer.options, self._on_note)
+        name = f"run-{fingerprint([threshold, self.data.fingerprint(recipe.dataset, 'dev'), self.scale.evaluated])}"
+
+        def compute(part: Sequence[Question]) -> Mapping[str, npt.NDArray[Any]]:
+            found = list(evaluate(answerer, part))
+            return {
+                "em": np.array([100 * one.em for one in found]),
+                "f1": np.array([100 * one.f1 for one in found]),
+                "macs": np.array([one.macs for one in found]),
+                "padded": np.array([padded_macs(one, answerer) for one in found]),
+                "left": np.array([one.kept for one in found]),
+                "blocks": np.array([one.blocks for one in found]),
+            }
+
+        found = self._in_shards(recipe, name, "Running" if threshold else "Running densely", questions, compute)
+        return Run(**found)
+
+    def separation(self, recipe: Recipe) -> dict[int, Separation]:
+        """Return how well each layer's predictor of a recipe's model tells blocks with an answer from others, over the
+        development set.
+
+        Raises:
+            MissingDataError: its data set is not there.
+        """
+        path = self.trained(recipe)
+        questions = self._evaluated(recipe.dataset)
+        name = f"auc-{fingerprint([self.data.fingerprint(recipe.dataset, 'dev'), self.scale.evaluated])}.json"
+
+        def compute() -> dict[str, Any]:
+            checkpoint = load_checkpoint(path)
+            model = checkpoint.model
+            maker = WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), checkpoint.describe())
+            options = RunOptions.of_length(model.skim.max_seq_len)
+            some = usable(questions, maker, options, self._on_note)
+            features = make_features(some, maker, options.max_seq_len, options.doc_stride)
+            collator = Collator(model.skim.block_size, model.config.pad_token_id)
+            found = measure_separation(model, features, collator)
+            return {str(layer): asdict(one) for layer, one in found.items()}
+
+        self._progress("Judging blocks", 0, 1)
+        found = remembered(path.parent / name, compute)
+        self._progress("Judging blocks", 1, 1)
+        return {int(layer): Separation(one["auc"], tuple(one["kept"])) for layer, one in found.items()}
+
+    def _in_shards(
+        self,
+        recipe: Recipe,
+        name: str,
+        what: str,
+        questions: Sequence[Question],
+        compute: Callable[[Sequence[Question]], Mapping[str, npt.NDArray[Any]]],
+    ) -> Arrays:
+        """Return what `compute` gives for all questions, those that are done read from the recipe's folder."""
+        parts = []
+        done = 0
+        for count, arrays in shards(self.folder / self.key(recipe) / name, questions, compute):
             done += count
-            self._progress(f"Evaluating {TITLES[recipe.dataset]}", done, len(questions))
+            self._progress(f"{what} {TITLES[recipe.dataset]}", done, len(questions))
             parts.append(arrays)
-        return Scored(*(np.concatenate([part[name] for part in parts]) for name in ("em", "f1")))
+        return {field: np.concatenate([part[field] for part in parts]) for field in parts[0]}
 
     def _evaluated(self, dataset: str) -> list[Question]:
         """Return the questions of a development set that are evaluated."""

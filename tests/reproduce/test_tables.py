@@ -8,8 +8,8 @@ import pytest
 from bskim_export.checkpoint.loading import load_checkpoint, save_checkpoint
 from bskim_export.data.metrics import exact_match, f1
 from bskim_export.data.squad import write_squad
-from bskim_export.reproduce import table2, table3, workshop
-from bskim_export.reproduce.data import PaperData
+from bskim_export.reproduce import fig3, table1, table2, table3, workshop
+from bskim_export.reproduce.data import TITLES, PaperData
 from bskim_export.reproduce.scale import Scale
 from bskim_export.reproduce.table import Table, difference_cell, mean_cell
 from bskim_export.reproduce.workshop import Recipe, Workshop, dense_answerer
@@ -164,3 +164,39 @@ def test_intervals_hold_the_mean_and_paired_ones_are_narrower():
     paired = ends(difference_cell(ours, base))
     assert paired[0] < (ours - base).mean() < paired[1]
     assert paired[1] - paired[0] < (high - low) / 2
+
+
+def test_skimming_is_measured_beside_the_papers_way_to_count(made):
+    own, _ = made
+    table = table1.make(own)
+    assert [row[0] for row in table.rows] == [*TITLES.values()]
+    squad = table.figures[0]
+    assert squad["paper"] == {"vanilla": 88.32, "trained": 88.92, "skimmed": 88.52, "speedup": 3.01}
+    # Dense is dense, in PyTorch and as a bundle.
+    assert squad["trained"]["f1"] == pytest.approx(own.answered(Recipe()).f1.mean())
+    skimmed, dense = (own.run(Recipe(), threshold) for threshold in (0.5, 0.0))
+    assert (dense.left == dense.blocks[:, None]).all()
+    assert (skimmed.left <= dense.left).all()
+    assert squad["speedup_macs_over_padded_512"] > squad["speedup_macs"]
+    assert squad["speedup_macs"] == pytest.approx(dense.macs.sum() / skimmed.macs.sum())
+    left = skimmed.left.sum(0) / skimmed.blocks.sum()
+    assert squad["speedup_analytic"] == pytest.approx(len(left) / left.sum())
+    assert all(row[2] == "no data: " + name + "-train" for row, name in zip(table.rows[1:], [*TITLES][1:], strict=True))
+
+
+def test_both_kinds_of_predictors_judge_the_same_frozen_model(made, tmp_path):
+    own, _ = made
+    table = fig3.make(own)
+    assert [row[0] for row in table.rows] == ["0", "1", "2"]
+    for row in table.figures:
+        assert 0 <= row["auc_diagonal"] <= 1
+        assert 0 <= row["auc_map"] <= 1
+    backbones = [
+        load_checkpoint(own.trained(recipe)).model.backbone.state_dict()
+        for recipe in (fig3.BASELINE, *(Recipe(changes={"freeze": True, "predictor": kind}, start=fig3.BASELINE)
+                                        for kind in fig3.KINDS))
+    ]  # fmt: skip
+    assert all((one[name] == values).all() for one in backbones[1:] for name, values in backbones[0].items())
+    pytest.importorskip("matplotlib")
+    fig3.plot(table, tmp_path / "fig3.svg")
+    assert "<svg" in (tmp_path / "fig3.svg").read_text()
