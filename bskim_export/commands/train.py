@@ -66,6 +66,10 @@ def _parse(context: click.Context, parameter: click.Parameter, pairs: tuple[str,
 @click.option("--skim-training", is_flag=True, help="Hide refused blocks from later layers while training (the paper's "
               "Table 3, row 4).")  # fmt: skip
 @click.option("--evidence", is_flag=True, help="Label blocks with supporting facts positive too (Table 3, row 12).")
+@click.option("--length-drop", type=Real(0, 1, min_open=True, max_open=True), metavar="SHARE",
+              help="Instead of predictors: a Length-Adaptive Transformer (Kim and Cho 2021), whose layers lose this "
+              "share of the tokens each, at most (its authors: 0.2). A baseline; exported, it is a dense "
+              "model.")  # fmt: skip
 @click.option("--documents", type=Whole(2, 1000), metavar="N", help="Ask each question of its own passage and of N - 1 "
               "others, of the same title first, in random order, and normalise its answer over all its windows. A "
               "quarter of the questions keep to their own passage.")  # fmt: skip

@@ -155,7 +155,7 @@ def _with_predictors(model: BlockSkimForQuestionAnswering, settings: TrainSettin
     else:
         model.skim.require_whole()
         layers = range(model.config.num_hidden_layers) if settings.layers is None else settings.layers
-        if settings.alpha == 0 and not settings.freeze:
+        if (settings.alpha == 0 and not settings.freeze) or settings.length_drop:
             layers = ()
         wanted = (settings.predictor, tuple(layers), settings.block_size)
         if wanted != (model.skim.predictor, model.skim.layers, model.skim.block_size):

@@ -57,6 +57,8 @@ class TrainSettings:
     learning_rate, predictor_learning_rate: linear decay to 0 after the first `warmup` share of the steps
     prune_heads: share of each layer's attention heads that are removed before training, the least important ones
     skim_training: refused blocks are invisible to later layers while training (the paper's Table 3, row 4)
+    length_drop: train a Length-Adaptive Transformer, a baseline of the paper, without predictors: each of its layers
+        loses this share of the tokens at most
     documents: passages that each question is asked of, its own and others; None trains on the questions as they are
     windows: of a document, windows without an answer that are trained on, beside all with one
     split: make a split model, whose layers from this one on read question and passage together; it learns from parts of
@@ -81,6 +83,7 @@ class TrainSettings:
     prune_heads: float | None = None
     skim_training: bool = False
     evidence: bool = False
+    length_drop: float | None = None
     documents: int | None = None
     windows: int = 3
     split: int | None = None
@@ -108,6 +111,11 @@ class TrainSettings:
                 "freeze trains each predictor by itself, on the model as it is; skim_training is for models that learn."
             )
 
+        for name in ("freeze", "skim_training", "evidence", "documents", "split") if self.length_drop else ():
+            if getattr(self, name):
+                raise InputError(
+                    f"length_drop and {name} exclude each other: with length_drop a model has no predictors."
+                )
         if self.documents and self.prune_heads:
             raise InputError("Heads are pruned before a model is trained on documents: do it in a run before.")
         if self.split is None:

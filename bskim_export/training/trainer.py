@@ -12,6 +12,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from bskim_export.model.qa import BlockSkimForQuestionAnswering
 from bskim_export.training.cache import CachedObjective
 from bskim_export.training.evaluate import ModelFigures
+from bskim_export.training.length_drop import LengthDropObjective
 from bskim_export.training.objective import SkimObjective, block_figures
 from bskim_export.training.split_objective import PARTS, SplitObjective
 
@@ -50,7 +51,7 @@ class SkimTrainer(Trainer):
 
     def __init__(
         self,
-        objective: SkimObjective | CachedObjective | SplitObjective,
+        objective: SkimObjective | CachedObjective | SplitObjective | LengthDropObjective,
         args: TrainingArguments,
         features: Sequence,
         lengths: Sequence[int],

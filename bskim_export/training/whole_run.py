@@ -11,6 +11,7 @@ from bskim_export.training.evaluate import Evaluation
 from bskim_export.training.features import Collator, Feature, make_features
 from bskim_export.training.importance import head_importance, least_important
 from bskim_export.training.job import Job
+from bskim_export.training.length_drop import LengthDropObjective
 from bskim_export.training.objective import LossSettings, SkimObjective
 from bskim_export.training.trainer import Measure, SkimTrainer
 
@@ -82,8 +83,10 @@ def _prune(job: Job, features: Sequence[Feature], collator: Collator, share: flo
     job.model.prune_heads({int(i): heads for i, heads in json.loads(known.read_text(encoding="utf-8")).items()})
 
 
-def _objective(job: Job) -> SkimObjective:
+def _objective(job: Job) -> SkimObjective | LengthDropObjective:
     settings = job.settings
+    if settings.length_drop:
+        return LengthDropObjective(job.model, settings.length_drop, settings.seed)
     losses = LossSettings(
         settings.alpha, settings.beta, settings.layer_weights, settings.freeze, settings.skim_training
     )
