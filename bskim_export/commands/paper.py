@@ -10,7 +10,7 @@ from bskim_export.commands.common import command, deliver, needs_extra, progress
 from bskim_export.commands.terminal import console, errors, note
 from bskim_export.commands.types import Named, OutputFolder, Real
 
-TABLES = ("table1", "table2", "table3", "fig3")
+TABLES = ("table1", "table2", "table3", "fig3", "fig5")
 SCALE_NAMES = ("smoke", "small", "full")
 
 
@@ -49,7 +49,7 @@ def main(
       bskim-paper table2 --model bert-base-uncased --data data/ --out paper/
     """
     with needs_extra("train", "bskim-paper"):
-        from bskim_export.reproduce import fig3, table1, table2, table3
+        from bskim_export.reproduce import fig3, fig5, table1, table2, table3
         from bskim_export.reproduce.workshop import Workshop
     from rich.progress import MofNCompleteColumn, TaskID, TimeRemainingColumn
 
@@ -62,8 +62,8 @@ def main(
     changes: dict[str, Any] = {"bf16": bf16}
     if learning_rate is not None:
         changes["learning_rate"] = learning_rate
-    makers = {"table1": table1.make, "table2": table2.make, "table3": table3.make, "fig3": fig3.make}
-    plots = {"fig3": fig3.plot}
+    modules = {"table1": table1, "table2": table2, "table3": table3, "fig3": fig3, "fig5": fig5}
+    plots = {"fig3": fig3.plot, "fig5": fig5.plot}
     if table in plots:
         check_plotting()
     try:
@@ -81,7 +81,7 @@ def main(
 
             scale = SCALES[scale_name]
             workshop = Workshop(model, PaperData(data, note), scale, out / "work", changes, progress, note)
-            made = makers[table](workshop)
+            made = modules[table].make(workshop)
     except KeyboardInterrupt:
         errors.print("Interrupted. The same command goes on from the last saved step.")
         sys.exit(130)

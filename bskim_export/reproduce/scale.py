@@ -11,6 +11,7 @@ class Scale:
     epochs: of a training run
     evaluated: questions of a development set, drawn at random; None for all
     seeds: runs of Table 2, and of each other row one
+    generations, children: of the search for lengths in Figure 5
     """
 
     name: str
@@ -18,13 +19,15 @@ class Scale:
     epochs: float
     evaluated: int | None
     seeds: int
+    generations: int
+    children: int
 
 
 SCALES = {
     scale.name: scale
     for scale in (
-        Scale("smoke", 64, 1, 48, 2),  # whether all of it works; its figures mean nothing
-        Scale("small", 20_000, 1, 2_000, 3),  # two cores over a night
-        Scale("full", None, 2, None, 5),  # the paper's own
+        Scale("smoke", 64, 1, 48, 2, 1, 2),  # whether all of it works; its figures mean nothing
+        Scale("small", 20_000, 1, 2_000, 3, 10, 10),  # two cores over a night
+        Scale("full", None, 2, None, 5, 30, 60),  # the paper's own
     )
 }

@@ -106,7 +106,7 @@ class Workshop:
         self.scale = scale
         self.folder = folder
         self.changes = dict(changes or {})
-        self._progress = progress
+        self.progress = progress
         self._on_note = on_note
 
     def settings(self, recipe: Recipe) -> TrainSettings:
@@ -147,7 +147,7 @@ class Workshop:
         checkpoint = load_checkpoint(start, fresh_head=recipe.start is None)
         out.parent.mkdir(parents=True, exist_ok=True)
         some = sample(questions, settings.limit, settings.seed)
-        train(checkpoint, some, held_out, settings, out, self._progress, self._on_note, questions)
+        train(checkpoint, some, held_out, settings, out, self.progress, self._on_note, questions)
         return out
 
     def answered(self, recipe: Recipe) -> Scored:
@@ -158,8 +158,8 @@ class Workshop:
         """
         path = self.trained(recipe)
         answerer = dense_answerer(path)
-        questions = usable(self._evaluated(recipe.dataset), answerer.maker, answerer.options, self._on_note)
-        name = f"dense-{fingerprint([self.data.fingerprint(recipe.dataset, 'dev'), self.scale.evaluated])}"
+        questions = self.usable(recipe)
+        name = f"dense-{self.scored_on(recipe)}"
 
         def compute(part: Sequence[Question]) -> Mapping[str, npt.NDArray[Any]]:
             found = list(evaluate(answerer, part))
@@ -177,7 +177,7 @@ class Workshop:
         out = path.with_name("engines")
         if not out.is_dir():
             questions = sample(self._evaluated(recipe.dataset), PARITY_QUESTIONS, SEED)
-            export_bundle(load_checkpoint(path), out, questions=questions, progress=self._progress)
+            export_bundle(load_checkpoint(path), out, questions=questions, progress=self.progress)
         return out
 
     def run(self, recipe: Recipe, threshold: float) -> Run:
@@ -188,8 +188,8 @@ class Workshop:
         """
         pipeline = QAPipeline(self.bundle(recipe), threshold=threshold)
         answerer = pipeline.answerer()
-        questions = usable(self._evaluated(recipe.dataset), pipeline.maker, answerer.options, self._on_note)
-        name = f"run-{fingerprint([threshold, self.data.fingerprint(recipe.dataset, 'dev'), self.scale.evaluated])}"
+        questions = self.usable(recipe)
+        name = f"run-{fingerprint([threshold, self.scored_on(recipe)])}"
 
         def compute(part: Sequence[Question]) -> Mapping[str, npt.NDArray[Any]]:
             found = list(evaluate(answerer, part))
@@ -213,24 +213,32 @@ class Workshop:
             MissingDataError: its data set is not there.
         """
         path = self.trained(recipe)
-        questions = self._evaluated(recipe.dataset)
-        name = f"auc-{fingerprint([self.data.fingerprint(recipe.dataset, 'dev'), self.scale.evaluated])}.json"
+        questions = self.usable(recipe)
+        name = f"auc-{self.scored_on(recipe)}.json"
 
         def compute() -> dict[str, Any]:
             checkpoint = load_checkpoint(path)
             model = checkpoint.model
             maker = WindowMaker(Tokenizer.from_str(checkpoint.tokenizer), checkpoint.describe())
             options = RunOptions.of_length(model.skim.max_seq_len)
-            some = usable(questions, maker, options, self._on_note)
-            features = make_features(some, maker, options.max_seq_len, options.doc_stride)
+            features = make_features(questions, maker, options.max_seq_len, options.doc_stride)
             collator = Collator(model.skim.block_size, model.config.pad_token_id)
             found = measure_separation(model, features, collator)
             return {str(layer): asdict(one) for layer, one in found.items()}
 
-        self._progress("Judging blocks", 0, 1)
+        self.progress("Judging blocks", 0, 1)
         found = remembered(path.parent / name, compute)
-        self._progress("Judging blocks", 1, 1)
+        self.progress("Judging blocks", 1, 1)
         return {int(layer): Separation(one["auc"], tuple(one["kept"])) for layer, one in found.items()}
+
+    def usable(self, recipe: Recipe) -> list[Question]:
+        """Return the questions that a recipe's model is evaluated on: those that it can run."""
+        answerer = dense_answerer(self.trained(recipe))
+        return usable(self._evaluated(recipe.dataset), answerer.maker, answerer.options, self._on_note)
+
+    def scored_on(self, recipe: Recipe) -> str:
+        """Return a name for the questions that a recipe's model is evaluated on: another one for others."""
+        return fingerprint([self.data.fingerprint(recipe.dataset, "dev"), self.scale.evaluated])
 
     def _in_shards(
         self,
@@ -245,7 +253,7 @@ class Workshop:
         done = 0
         for count, arrays in shards(self.folder / self.key(recipe) / name, questions, compute):
             done += count
-            self._progress(f"{what} {TITLES[recipe.dataset]}", done, len(questions))
+            self.progress(f"{what} {TITLES[recipe.dataset]}", done, len(questions))
             parts.append(arrays)
         return {field: np.concatenate([part[field] for part in parts]) for field in parts[0]}
 

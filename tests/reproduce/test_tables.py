@@ -8,14 +8,14 @@ import pytest
 from bskim_export.checkpoint.loading import load_checkpoint, save_checkpoint
 from bskim_export.data.metrics import exact_match, f1
 from bskim_export.data.squad import write_squad
-from bskim_export.reproduce import fig3, table1, table2, table3, workshop
+from bskim_export.reproduce import fig3, fig5, table1, table2, table3, workshop
 from bskim_export.reproduce.data import TITLES, PaperData
 from bskim_export.reproduce.scale import Scale
 from bskim_export.reproduce.table import Table, difference_cell, mean_cell
 from bskim_export.reproduce.workshop import Recipe, Workshop, dense_answerer
 from bskim_export.training.run import run_folder
 
-TINY = Scale("tiny", 12, 1, 8, 2)
+TINY = Scale("tiny", 12, 1, 8, 2, 1, 2)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_other_settings_data_and_scales_are_other_models(made, model, data, squa
     recipe = Recipe()
     keys = [own.key(recipe)]
     keys.append(Workshop(model, PaperData(data), TINY, own.folder).key(recipe))
-    keys.append(Workshop(model, PaperData(data), Scale("tiny", 13, 1, 8, 2), own.folder).key(recipe))
+    keys.append(Workshop(model, PaperData(data), Scale("tiny", 13, 1, 8, 2, 1, 2), own.folder).key(recipe))
     keys.append(own.key(Recipe(changes={"seed": 43})))
     keys.append(own.key(Recipe(changes={"freeze": True}, start=recipe)))
     write_squad(tmp_path / "squad-train.json", squad[1:25])
@@ -119,7 +119,7 @@ def test_a_run_that_was_killed_goes_on(model, data, tmp_path, monkeypatch):
         if what.startswith("Evaluating"):
             raise KeyboardInterrupt
 
-    other._progress = killed
+    other.progress = killed
     with pytest.raises(KeyboardInterrupt):
         other.answered(recipe)
     assert run_folder(other.folder / other.key(recipe) / "model.pt").is_dir()
@@ -200,3 +200,38 @@ def test_both_kinds_of_predictors_judge_the_same_frozen_model(made, tmp_path):
     pytest.importorskip("matplotlib")
     fig3.plot(table, tmp_path / "fig3.svg")
     assert "<svg" in (tmp_path / "fig3.svg").read_text()
+
+
+def test_work_and_f1_of_thresholds_and_of_lengths_stand_side_by_side(made, tmp_path, monkeypatch):
+    own, _ = made
+    monkeypatch.setattr(fig5, "MODELS", {name: fig5.MODELS[name] for name in (fig5.VANILLA, "Block-Skim")})
+    monkeypatch.setattr(fig5, "THRESHOLDS", (0.3, 0.5))
+    table = fig5.make(own)
+    by_name = {}
+    for row in table.figures:
+        by_name.setdefault(row["name"], []).append(row)
+    assert [row["setting"] for row in by_name["Block-Skim"]] == ["dense", "threshold 0.3", "threshold 0.5"]
+    vanilla = by_name[fig5.VANILLA][0]
+    half = slice(4, None)
+    assert vanilla["f1"] == pytest.approx(own.answered(fig5.MODELS[fig5.VANILLA]).f1[half].mean())
+    assert (vanilla["speedup_macs"], vanilla["f1_difference"]) == (1, 0)
+    # In full, a Length-Adaptive Transformer is a dense model, which pads no block; shortened, it costs less.
+    lengths = by_name[fig5.LENGTH_ADAPTIVE]
+    assert lengths[0]["setting"] == "dense"
+    assert 0.5 * vanilla["gmacs"] < lengths[0]["gmacs"] <= vanilla["gmacs"]
+    assert all(row["gmacs"] < lengths[0]["gmacs"] for row in lengths[1:])
+    assert lengths[1:]
+    path = own.trained(Recipe(changes={"length_drop": fig5.DROP}))
+    measure = fig5.LengthMeasure(path)
+    questions = own.usable(Recipe())[half]
+    texts = [one.text for one in workshop.evaluate(dense_answerer(path), questions)]
+    assert measure((1.0,) * 3, questions)[0] == pytest.approx(
+        100 * np.mean([f1(text, q.gold) for text, q in zip(texts, questions, strict=True)])
+    )
+    monkeypatch.setattr(fig5, "search", None)
+    monkeypatch.setattr(workshop, "export_bundle", None)
+    assert fig5.make(own) == table
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(fig5, "COLOURS", {"Block-Skim": "#0b6e99", fig5.LENGTH_ADAPTIVE: "#c2571a"})
+    fig5.plot(table, tmp_path / "fig5.svg")
+    assert "<svg" in (tmp_path / "fig5.svg").read_text()
