@@ -75,8 +75,8 @@ def make(workshop: Workshop) -> Table:
         "All rows are of the same questions: the half of the evaluated ones on which no lengths were searched.",
         "MACs are of a question, predictors included. Only the last column counts padding, as the paper does; both "
         "columns are over the vanilla model.",
-        "Of the Length-Adaptive Transformer, the lengths that an evolutionary search found best on the other half. It is "
-        "counted token by token, and runs in PyTorch; all others in whole blocks, as they run.",
+        "Of the Length-Adaptive Transformer, the lengths that an evolutionary search found best on the other half. It "
+        "is counted token by token, and runs in PyTorch; all others in whole blocks, as they run.",
         "The paper also draws BERT-large, DistilBERT and ALBERT: other encoders are other calls, with their --model.",
     ]
     return Table("fig5", "Figure 5: F1 against work", columns, 2, cells, rows, notes)
