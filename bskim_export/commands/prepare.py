@@ -30,8 +30,8 @@ SHOWN = 5
 @click.option("--out", type=OutputFolder(), required=True, metavar="DIR", help="The store: a directory. Called again, "
               "a run goes on with the documents that are missing there.")  # fmt: skip
 @click.option("--bundle", type=Named(), default="engines", show_default=True, help="The bundle, of a split model.")
-@click.option("--states", type=click.Choice(["float16", "int8"]), default="float16", show_default=True, help="What "
-              "hidden states are kept in. In int8 a store is half as large; bskim prepared-cost prints its cost in F1. "
+@click.option("--states", type=click.Choice(["float16", "int8"]), default="float16", show_default=True, help="Keep "
+              "hidden states in this. In int8 a store is half as large; bskim prepared-cost prints its cost in F1. "
               "What is in the store stays as it is.")  # fmt: skip
 @backend_options
 @json_option

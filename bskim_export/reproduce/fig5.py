@@ -1,4 +1,4 @@
-"""The paper's Figure 5: F1 against work, of Block-Skim, of a pruned model, and of a Length-Adaptive Transformer."""
+"""The paper's Figure 5: F1 against work, of Block-Skim, pruned models, a Length-Adaptive Transformer, and DeFormers."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -14,6 +14,7 @@ from bskim_export.checkpoint.loading import load_checkpoint
 from bskim_export.data.question import Question
 from bskim_export.evaluate.loop import evaluate, padded_macs
 from bskim_export.evaluate.plotting import new_figure, save_figure
+from bskim_export.reproduce import deformer
 from bskim_export.reproduce.length_runner import LengthRunner, macs_at_lengths
 from bskim_export.reproduce.length_search import Point, Shares, search
 from bskim_export.reproduce.table import Table
@@ -33,11 +34,16 @@ MODELS = {
 LENGTH_ADAPTIVE = "Length-Adaptive Transformer"
 DROP = 0.2
 """The share of tokens that a layer of it loses at most: its authors' value."""
+SPLITS = (2, 3)
+"""Layers at which a DeFormer is split."""
 THRESHOLDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5)
 """Of all layers alike; the last is the paper's."""
 SEARCHED = 0.5
 """Share of the evaluated questions on which lengths are searched; the others are what all rows are measured on."""
-COLOURS = {"Block-Skim": "#0b6e99", "half of the heads, Block-Skim": "#7a5195", LENGTH_ADAPTIVE: "#c2571a"}
+COLOURS = {
+    "Block-Skim": "#0b6e99", "half of the heads, Block-Skim": "#7a5195", LENGTH_ADAPTIVE: "#c2571a",
+    deformer.NAME: "#3c8d40", deformer.SKIMMING: "#9bbf3b",
+}  # fmt: skip
 
 
 def make(workshop: Workshop) -> Table:
@@ -58,6 +64,8 @@ def make(workshop: Workshop) -> Table:
                 "padded_gmacs": float(run.padded[part].mean() / 1e9),
             })  # fmt: skip
     rows += _length_adaptive(workshop)
+    for layer in SPLITS:
+        rows += deformer.measure(workshop, MODELS[VANILLA], layer, slice(int(len(run.f1) * SEARCHED), None))
     base = rows[0]
     for row in rows:
         row["f1_difference"] = row["f1"] - base["f1"]
@@ -77,6 +85,7 @@ def make(workshop: Workshop) -> Table:
         "columns are over the vanilla model.",
         "Of the Length-Adaptive Transformer, the lengths that an evolutionary search found best on the other half. It "
         "is counted token by token, and runs in PyTorch; all others in whole blocks, as they run.",
+        "Of DeFormers, what is read ahead costs nothing if the passage was read before; both ways are shown.",
         "The paper also draws BERT-large, DistilBERT and ALBERT: other encoders are other calls, with their --model.",
     ]
     return Table("fig5", "Figure 5: F1 against work", columns, 2, cells, rows, notes)
@@ -95,7 +104,8 @@ def plot(table: Table, path: Path) -> None:
     axes = figure.subplots()
     for name, colour in COLOURS.items():
         points = sorted((row["speedup_macs"], row["f1"]) for row in table.figures if row["name"] == name)
-        axes.plot(*zip(*points, strict=True), "o-", color=colour, ms=4, lw=1, label=name)
+        line = "o" if name in (deformer.NAME, deformer.SKIMMING) else "o-"  # points of several models make no curve
+        axes.plot(*zip(*points, strict=True), line, color=colour, ms=4, lw=1, label=name)
     axes.axhline(table.figures[0]["f1"], color="0.7", lw=0.8, zorder=0)
     axes.set_ylim(table.figures[0]["f1"] - 10, table.figures[0]["f1"] + 2)
     axes.set_xlabel("fewer MACs than the unpadded vanilla model (x)")

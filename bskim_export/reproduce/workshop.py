@@ -44,11 +44,18 @@ class Recipe:
     dataset: a key of `data.TITLES`
     changes: settings of the run
     start: the model that it starts from is another of the table's; None for the pre-trained one
+    teacher: of a split model, the one that it is made of and learns from: it starts from there too
     """
 
     dataset: str = "squad"
     changes: Mapping[str, Any] = field(default_factory=dict)
     start: "Recipe | None" = None
+    teacher: "Recipe | None" = None
+
+    @property
+    def before(self) -> "Recipe | None":
+        """Return whose model it starts from; None for the pre-trained one."""
+        return self.teacher or self.start
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +120,7 @@ class Workshop:
         """Return the settings of a recipe: the paper's for its data set, but for the changes."""
         preset = PRESETS[recipe.dataset]
         common = TrainSettings(
-            self.model if recipe.start is None else self.key(recipe.start),
+            self.model if recipe.before is None else self.key(recipe.before),
             recipe.dataset,
             limit=self.scale.questions,
             epochs=self.scale.epochs,
@@ -139,12 +146,14 @@ class Workshop:
         out = self.folder / self.key(recipe) / "model.pt"
         if (run_folder(out) / REPORT).is_file() and out.is_file():
             return out
-        start = self.model if recipe.start is None else str(self.trained(recipe.start))
+        start = self.model if recipe.before is None else str(self.trained(recipe.before))
         questions = self.data.questions(recipe.dataset, "train")
         held_out = sample(self._evaluated(recipe.dataset), LOGGED, SEED)
         settings = self.settings(recipe)
+        if recipe.teacher is not None:
+            settings = replace(settings, teacher=start)
         set_seed(settings.seed)  # a fresh head is random
-        checkpoint = load_checkpoint(start, fresh_head=recipe.start is None)
+        checkpoint = load_checkpoint(start, fresh_head=recipe.before is None)
         out.parent.mkdir(parents=True, exist_ok=True)
         some = sample(questions, settings.limit, settings.seed)
         train(checkpoint, some, held_out, settings, out, self.progress, self._on_note, questions)
@@ -165,7 +174,7 @@ class Workshop:
             found = list(evaluate(answerer, part))
             return {"em": np.array([100 * one.em for one in found]), "f1": np.array([100 * one.f1 for one in found])}
 
-        return Scored(**self._in_shards(recipe, name, "Evaluating", questions, compute))
+        return Scored(**self.in_shards(recipe, name, "Evaluating", questions, compute))
 
     def bundle(self, recipe: Recipe) -> Path:
         """Return the bundle of a recipe's model, exported now unless it was before.
@@ -202,7 +211,7 @@ class Workshop:
                 "blocks": np.array([one.blocks for one in found]),
             }
 
-        found = self._in_shards(recipe, name, "Running" if threshold else "Running densely", questions, compute)
+        found = self.in_shards(recipe, name, "Running" if threshold else "Running densely", questions, compute)
         return Run(**found)
 
     def separation(self, recipe: Recipe) -> dict[int, Separation]:
@@ -240,7 +249,7 @@ class Workshop:
         """Return a name for the questions that a recipe's model is evaluated on: another one for others."""
         return fingerprint([self.data.fingerprint(recipe.dataset, "dev"), self.scale.evaluated])
 
-    def _in_shards(
+    def in_shards(
         self,
         recipe: Recipe,
         name: str,

@@ -8,7 +8,7 @@ import pytest
 from bskim_export.checkpoint.loading import load_checkpoint, save_checkpoint
 from bskim_export.data.metrics import exact_match, f1
 from bskim_export.data.squad import write_squad
-from bskim_export.reproduce import fig3, fig5, table1, table2, table3, workshop
+from bskim_export.reproduce import deformer, fig3, fig5, table1, table2, table3, workshop
 from bskim_export.reproduce.data import TITLES, PaperData
 from bskim_export.reproduce.scale import Scale
 from bskim_export.reproduce.table import Table, difference_cell, mean_cell
@@ -206,6 +206,8 @@ def test_work_and_f1_of_thresholds_and_of_lengths_stand_side_by_side(made, tmp_p
     own, _ = made
     monkeypatch.setattr(fig5, "MODELS", {name: fig5.MODELS[name] for name in (fig5.VANILLA, "Block-Skim")})
     monkeypatch.setattr(fig5, "THRESHOLDS", (0.3, 0.5))
+    monkeypatch.setattr(fig5, "SPLITS", (1,))
+    monkeypatch.setattr(deformer, "THRESHOLDS", (0.0, 0.5))
     table = fig5.make(own)
     by_name = {}
     for row in table.figures:
@@ -228,6 +230,13 @@ def test_work_and_f1_of_thresholds_and_of_lengths_stand_side_by_side(made, tmp_p
     assert measure((1.0,) * 3, questions)[0] == pytest.approx(
         100 * np.mean([f1(text, q.gold) for text, q in zip(texts, questions, strict=True)])
     )
+    # A DeFormer does the work of the vanilla model but for what its passage's lower layer did before.
+    ahead, nothing = by_name[deformer.NAME]
+    assert ahead["gmacs"] < nothing["gmacs"] == pytest.approx(vanilla["gmacs"], rel=0.35)
+    assert ahead["f1"] == nothing["f1"]
+    skimming = by_name[deformer.SKIMMING]
+    assert skimming[0]["gmacs"] < 1.2 * ahead["gmacs"]  # predictors included
+    assert "passage read ahead, threshold 0.5" in skimming[0]["setting"]
     monkeypatch.setattr(fig5, "search", None)
     monkeypatch.setattr(workshop, "export_bundle", None)
     assert fig5.make(own) == table

@@ -39,9 +39,9 @@ def question(blocks: int = 1) -> Question:
     return Question(ids, np.full((blocks, SIZE, 2), -1, np.float32), np.ones((len(ids), 1), np.float32))
 
 
-def read(collection, max_blocks, most, question=None, max_windows=1000):
-    return collection.readings(question or globals()["question"](), SimpleNamespace(max_blocks=most), MODEL, max_blocks,
-                               max_windows)  # fmt: skip
+def read(collection, max_blocks, most, question=None, max_windows=1000, usual=None):
+    split = SimpleNamespace(max_blocks=usual or most, window_blocks=most)
+    return collection.readings(question or globals()["question"](), split, MODEL, max_blocks, max_windows)
 
 
 LENGTHS = st.lists(st.integers(0, 90), min_size=1, max_size=6).filter(any)
@@ -67,6 +67,13 @@ def test_every_chosen_block_is_in_a_window_and_no_window_has_too_many(tokens, cu
 def test_a_stretch_of_several_windows_overlaps():
     readings = read(Collection([prepared(30 * SIZE)], "same"), 100, 14)
     assert [(r.blocks[0], r.blocks[-1]) for r in readings] == [(0, 13), (12, 25), (24, 29)]
+
+
+@pytest.mark.parametrize(("usual", "blocks", "windows"), [(5, 5, 1), (14, 14, 1), (20, 20, 2)])
+def test_a_bundle_says_how_many_are_read_whatever_a_window_holds(usual, blocks, windows):
+    readings = read(Collection([prepared(30 * SIZE)], "same"), None, 14, usual=usual)
+    assert len(readings) == windows
+    assert blocks - 2 <= len({n for one in readings for n in one.blocks.tolist()}) <= blocks
 
 
 def test_a_window_holds_question_and_blocks_with_their_states_and_tokens():
