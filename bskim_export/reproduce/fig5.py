@@ -53,11 +53,11 @@ def make(workshop: Workshop) -> Table:
         MissingDataError: SQuAD is not there.
     """
     rows: list[dict[str, Any]] = []
+    part = slice(int(len(workshop.usable(MODELS[VANILLA])) * SEARCHED), None)
     for name, recipe in MODELS.items():
         thresholds = (0.0, *THRESHOLDS) if recipe.changes.get("alpha") != 0 else (0.0,)
         for threshold in thresholds:
             run = workshop.run(recipe, threshold)
-            part = slice(int(len(run.f1) * SEARCHED), None)
             rows.append({
                 "name": name, "setting": f"threshold {threshold:g}" if threshold else "dense",
                 "f1": float(run.f1[part].mean()), "gmacs": float(run.macs[part].mean() / 1e9),
@@ -65,7 +65,7 @@ def make(workshop: Workshop) -> Table:
             })  # fmt: skip
     rows += _length_adaptive(workshop)
     for layer in SPLITS:
-        rows += deformer.measure(workshop, MODELS[VANILLA], layer, slice(int(len(run.f1) * SEARCHED), None))
+        rows += deformer.measure(workshop, MODELS[VANILLA], layer, part)
     base = rows[0]
     for row in rows:
         row["f1_difference"] = row["f1"] - base["f1"]
