@@ -59,18 +59,20 @@ def main(
 
     questions = sample(load_squad(), count)
     qa = QAPipeline(bundle, backend=open_for(bundle, backend_name, threads, precision))
-    distinct = min(DISTINCT, documents)
+    group = min(10, documents)  # as a store's files hold them
+    distinct = min(DISTINCT, documents) // group * group
     every = words_of(load_squad(), distinct * words)
     texts = [Passage(" ".join(every[i * words : (i + 1) * words])) for i in range(distinct)]
     answerer = qa.split_answerer()
-    group = min(10, distinct)  # as a store's files hold them
     with progress_bar() as bar:
         parts = [
-            answerer.prepare(texts[i : i + group], False, [f"{n}" for n in range(i, min(i + group, distinct))])
+            answerer.prepare(texts[i : i + group], False, [f"{n}" for n in range(i, i + group)])
             for i in bar.track(range(0, distinct, group), description="Preparing")
         ]
         copies = [replace(parts[i % len(parts)], features=parts[i % len(parts)].features.copy())
-                  for i in range(-(-documents // group))]  # fmt: skip
+                  for i in range(documents // group)]  # fmt: skip
+        if rest := documents % group:
+            copies.append(parts[0].only(range(rest)))
         whole, scan = [], []
         for number, question in enumerate(bar.track([questions[0], *questions], description="Asking")):
             start = time.perf_counter()
@@ -84,7 +86,7 @@ def main(
             if number:
                 scan.append(time.perf_counter() - start)
     report = {
-        "documents": len(copies) * group,
+        "documents": documents,
         "blocks": sum(len(one) for one in copies),
         "seconds": float(np.median(whole)),
         "p95_seconds": float(np.quantile(whole, 0.95)),
