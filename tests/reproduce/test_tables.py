@@ -166,6 +166,7 @@ def test_intervals_hold_the_mean_and_paired_ones_are_narrower():
     assert paired[1] - paired[0] < (high - low) / 2
 
 
+@pytest.mark.slow
 def test_skimming_is_measured_beside_the_papers_way_to_count(made):
     own, _ = made
     table = table1.make(own)
@@ -202,6 +203,7 @@ def test_both_kinds_of_predictors_judge_the_same_frozen_model(made, tmp_path):
     assert "<svg" in (tmp_path / "fig3.svg").read_text()
 
 
+@pytest.mark.slow
 def test_work_and_f1_of_thresholds_and_of_lengths_stand_side_by_side(made, tmp_path, monkeypatch):
     own, _ = made
     monkeypatch.setattr(fig5, "MODELS", {name: fig5.MODELS[name] for name in (fig5.VANILLA, "Block-Skim")})
