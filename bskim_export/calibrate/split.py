@@ -31,8 +31,8 @@ from bskim_export.runtime.prepared.asking import PreparedAsked, SplitAnswerer
 from bskim_export.runtime.prepared.collection import Collection
 from bskim_export.runtime.runner import NOT_JUDGED
 
-SHARES = (0.2, 0.35, 0.6, 0.8, 1.0)
-"""Numbers of blocks that are tried, as shares of what a window holds."""
+BLOCKS = (3, 5, 8, 11, 14, 28)
+"""Numbers of blocks that are tried."""
 LOST = (0.005, 0.02, 0.05)
 """Thresholds that are tried, by the share of answers that each layer loses at them."""
 Progress = Callable[[str, int, int], None]
@@ -100,11 +100,10 @@ class SplitSession:
             InputError: a question cannot be run, or there are too few for anything.
         """
         warnings = check_counts(self._available, len(self.calibration), len(self.held_out), self._recipe)
-        numbers = blocks_tried(self._answerer.split.window_blocks)
         nothing = (0.0,) * len(self.layers)
-        every = Setting(numbers[-1], nothing)
+        every = Setting(BLOCKS[-1], nothing)
         probability = self._probabilities(every)
-        settings = [Setting(n, t) for n in numbers for t in (nothing, *thresholds_tried(probability))]
+        settings = [Setting(n, t) for n in BLOCKS for t in (nothing, *thresholds_tried(probability))]
         tried = self._run(self.calibration, "calibration", settings)
         full = settings.index(every)
         drop = 100 * (tried["f1"][:, [full]] - tried["f1"])
@@ -206,16 +205,6 @@ class SplitSession:
                     if isinstance(one, InputError):
                         raise InputError(f"Question '{question.id}': {one}")
                     yield question, one
-
-
-def blocks_tried(most: int) -> list[int]:
-    """Return the numbers of blocks that are tried, ascending.
-
-    Example:
-        >>> blocks_tried(14)
-        [3, 5, 8, 11, 14]
-    """
-    return sorted({max(1, round(share * most)) for share in SHARES})
 
 
 def thresholds_tried(probability: npt.NDArray[np.float64]) -> list[tuple[float, ...]]:

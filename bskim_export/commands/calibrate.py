@@ -59,7 +59,7 @@ def main(
 ) -> None:
     """Choose the thresholds of BUNDLE (default: engines/) and write them into it, with the evidence in its report.json.
 
-    Of a split model, also how many blocks a question reads; then --max-f1-drop counts from what a full window gives.
+    Of a split model, also how many blocks a question reads; then --max-f1-drop counts from what most of them give.
 
     \b
     Examples:

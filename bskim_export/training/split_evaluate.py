@@ -31,6 +31,8 @@ from bskim_export.training.split_runner import SplitRunner, TorchLower
 
 PARAGRAPHS = 20
 """Of a document that held-out questions are asked of."""
+WINDOW_BLOCKS = 7
+"""That are read together at most. Two windows of 7 answer far better than one of 14 (docs/lab.md), and side by side."""
 FIRST = (4, 16)
 """Numbers of best blocks among which those with an answer are looked for."""
 
@@ -100,7 +102,7 @@ def describe_split(model: BlockSkimForQuestionAnswering, description: Model) -> 
         parts,
         WIDTH,
         max(ROOM),
-        max(ROOM),
+        WINDOW_BLOCKS,
         Graph(PREPARE, *prepare_specs(description, parts, WIDTH, "fp32")),
         Graph(QUESTION, *question_specs(description, WIDTH, "fp32")),
     )

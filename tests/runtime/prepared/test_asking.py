@@ -140,7 +140,7 @@ def test_the_null_answer_is_from_no_document(split_qa):
 
 def test_more_blocks_than_a_window_holds_are_read_in_several_that_overlap(split_qa, article):
     prepared = split_qa.prepare(article)
-    most = split_qa.bundle.manifest.split.max_blocks
+    most = split_qa.bundle.manifest.split.window_blocks
     assert len(prepared) > 3 * most
     every = split_qa(question=WHO, prepared=prepared, max_blocks=10**6, return_stats=True, return_skim=True, top_k=2)
     for answer in every:
