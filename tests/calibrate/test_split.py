@@ -65,7 +65,8 @@ def test_fewer_blocks_and_higher_thresholds_cost_less(evidence):
     assert costs == sorted(costs)
     assert costs[0] < costs[-1]
     most = [row for row in evidence["tried"] if row["max_blocks"] == plain[-1]["max_blocks"]]
-    assert most[-1]["gmacs_per_question"] < most[0]["gmacs_per_question"]
+    skimming = [row["gmacs_per_question"] for row in most[1:]]  # a predictor that drops nothing only costs
+    assert skimming == sorted(skimming, reverse=True)
     assert plain[-1]["f1_drop"] == 0
     assert plain[-1]["speedup_macs"] == 1
 
