@@ -21,7 +21,7 @@ from bskim_export.reproduce.workshop import Recipe, Workshop
 from bskim_export.runtime.arguments import Example
 from bskim_export.runtime.pipeline import QAPipeline
 from bskim_export.runtime.policy import Policy, Thresholds
-from bskim_export.runtime.prepared.asking import PreparedAsked, SplitAnswerer, ask_items
+from bskim_export.runtime.prepared.asking import PreparedAsked, SplitAnswerer, ask_items, whole
 from bskim_export.runtime.prepared.cut import cut_sections, section_blocks
 from bskim_export.training.settings import SPLIT
 
@@ -69,8 +69,8 @@ def every_block(answerer: SplitAnswerer, threshold: float) -> SplitAnswerer:
     """Return one that reads all of its passages, and drops blocks below a threshold above the split."""
     layers = answerer.upper.runner.skim_layers
     policy: Policy | None = Thresholds(dict.fromkeys(layers, threshold)) if threshold else None
-    options = replace(answerer.upper.options, max_blocks=1 << 30)
-    return replace(answerer, upper=replace(answerer.upper, options=options, policy=policy))
+    every = whole(answerer)
+    return replace(every, upper=replace(every.upper, policy=policy))
 
 
 def lower_macs(model: Model, layers: int, positions: int) -> int:

@@ -115,6 +115,7 @@ class Workshop:
         self.changes = dict(changes or {})
         self.progress = progress
         self._on_note = on_note
+        self._usable: dict[str, list[Question]] = {}
 
     def settings(self, recipe: Recipe) -> TrainSettings:
         """Return the settings of a recipe: the paper's for its data set, but for the changes."""
@@ -242,8 +243,12 @@ class Workshop:
 
     def usable(self, recipe: Recipe) -> list[Question]:
         """Return the questions that a recipe's model is evaluated on: those that it can run."""
-        answerer = dense_answerer(self.trained(recipe))
-        return usable(self._evaluated(recipe.dataset), answerer.maker, answerer.options, self._on_note)
+        key = self.key(recipe)
+        if key not in self._usable:  # a row of each threshold asks for them, and to tell takes the model's tokenizer
+            answerer = dense_answerer(self.trained(recipe))
+            found = usable(self._evaluated(recipe.dataset), answerer.maker, answerer.options, self._on_note)
+            self._usable[key] = found
+        return self._usable[key]
 
     def scored_on(self, recipe: Recipe) -> str:
         """Return a name for the questions that a recipe's model is evaluated on: another one for others."""
